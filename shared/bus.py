@@ -1,0 +1,292 @@
+"""The service's end of Kafka: FastStream brings batches and sends messages; what they mean is `shared.delivery`'s.
+
+Acknowledgement is the database's fence, not Kafka's offset, which is committed now and then so that tools can show lag.
+"""
+
+import asyncio
+import re
+import time
+from collections import defaultdict, deque
+from typing import Any
+
+import structlog
+from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.kafka.message import FAKE_CONSUMER
+from faststream.message import AckStatus, StreamMessage
+from pymongo.errors import PyMongoError
+
+from shared.delivery import Delivery, Fenced, Letter
+from shared.reactions import Reactions
+from shared.store import DatabaseDown
+from shared.telemetry import METRICS
+from shared.unit import OutboxRow
+
+log = structlog.get_logger()
+
+BATCH = 500
+POLL_MS = 10
+SESSION_MS = 10_000
+HEARTBEAT_MS = 2_000
+HAND_OVER_SECONDS = 20.0
+STUCK_SECONDS = 120.0
+
+FUSE_WINDOW = 200
+FUSE_RATIO = 0.5
+FUSE_LEAST = 20
+
+
+class Fuse:
+    """Stops consumption when dead letters pile up: then it is the code or a publisher that is wrong, not an event."""
+
+    def __init__(self) -> None:
+        self._last: deque[bool] = deque(maxlen=FUSE_WINDOW)
+        self.blown = False
+
+    def count(self, dead: int, handled: int) -> None:
+        self._last.extend([True] * dead + [False] * handled)
+        if sum(self._last) >= max(FUSE_LEAST, FUSE_RATIO * len(self._last)) and not self.blown:
+            self.blown = True
+            log.error("fuse: too many dead letters, consumption stops until a restart", of_last=len(self._last))
+
+
+class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """One service's consumer group and producer."""
+
+    def __init__(self, kafka: str, delivery: Delivery, reactions: Reactions, *, service: str, drain_seconds: float) -> None:
+        self._delivery, self._reactions, self._service = delivery, reactions, service
+        self._next: dict[TopicPartition, int] = {}
+        self._gap_seen: dict[TopicPartition, int] = {}
+        self._generation = 0
+        self._busy = asyncio.Lock()
+        self._chores: asyncio.Task[None] | None = None
+        self._progress = time.monotonic()
+        self.assigned = False
+        self.waits_for = ""
+        self.fuse = Fuse()
+        delivery.on_outcome = self.fuse.count
+        self.broker = KafkaBroker(
+            kafka,
+            client_id=service,
+            acks="all",
+            enable_idempotence=False,
+            linger_ms=2,
+            max_batch_size=128 * 1024,
+            max_request_size=2 * 1024 * 1024,
+            compression_type="lz4",
+            request_timeout_ms=10_000,
+            graceful_timeout=drain_seconds,
+            allow_auto_create_topics=False,
+            ack_policy=AckPolicy.MANUAL,
+            apply_types=False,
+            parser=_parse,
+            decoder=_decode,
+            logger=None,
+        )
+        self._subscriber = self.broker.subscriber(
+            *reactions.topics,
+            group_id=service,
+            batch=True,
+            max_records=BATCH,
+            batch_timeout_ms=POLL_MS,
+            auto_offset_reset="earliest",
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            rebalance_timeout_ms=int(HAND_OVER_SECONDS * 1000) + 10_000,
+            listener=self,
+        ) if reactions.topics else None
+        if self._subscriber:
+            self._subscriber(self._receive)
+
+    # --- life ----------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Connect; raises when Kafka cannot be reached."""
+        await self.broker.start()
+        if self._subscriber:
+            self._chores = asyncio.create_task(self._report_forever())
+
+    async def stop(self, within: float) -> None:
+        """Stop taking, finish what is in hand, leave the group. Bounded, since all that matters is in the database."""
+        self._generation += 1
+        if self._chores:
+            self._chores.cancel()
+        try:
+            async with asyncio.timeout(within):
+                async with self._busy:
+                    await self._commit()
+                await self.broker.stop()
+        except TimeoutError:
+            log.warning("kafka: closed without an answer from the broker")
+
+    async def send(self, row: OutboxRow, headers: dict[str, str]) -> None:
+        await self.broker.publish(row.body, row.topic, key=row.key or None, headers=headers, correlation_id=row.id)
+
+    async def reachable(self) -> bool:
+        return bool(await self.broker.ping(timeout=3.0))
+
+    @property
+    def owned(self) -> dict[str, set[int]]:
+        """The partitions this process holds, by topic."""
+        partitions: dict[str, set[int]] = defaultdict(set)
+        for place in self._next:
+            partitions[place.topic].add(place.partition)
+        return partitions
+
+    @property
+    def stuck(self) -> bool:
+        """True when there is something to handle and the loop has stood still for minutes."""
+        return bool(self._lag()) and time.monotonic() - self._progress > STUCK_SECONDS
+
+    # --- intake --------------------------------------------------------------------------------------------------
+
+    async def _receive(self, message: KafkaMessage) -> None:
+        generation = self._generation
+        records: tuple[ConsumerRecord[Any, Any], ...] = message.raw_message
+        batches: dict[TopicPartition, list[Letter]] = defaultdict(list)
+        for record in records:
+            batches[TopicPartition(record.topic, record.partition)].append(_letter(record))
+        async with self._busy:
+            await asyncio.gather(*(self._until_done(place, letters, generation) for place, letters in batches.items()))
+        while self.fuse.blown and generation == self._generation:
+            self._progress = time.monotonic()
+            await asyncio.sleep(0.5)
+
+    async def _until_done(self, place: TopicPartition, letters: list[Letter], generation: int) -> None:
+        """Handle one partition's letters. While our database is away, keep them and wait; a new owner ends it."""
+        pause = 0.2
+        while generation == self._generation:
+            self._progress = time.monotonic()
+            try:
+                await self._handle(place, letters)
+                self.waits_for = ""
+                return
+            except Fenced as fenced:
+                METRICS.fenced.labels(self._service).inc()
+                log.info("fenced: another process has been here", topic=place.topic, partition=place.partition)
+                self._go_to(place, fenced.at)
+                return
+            except (DatabaseDown, PyMongoError) as error:
+                if not self.waits_for:
+                    log.warning("database does not answer, events are kept and wait", error=repr(error)[:300])
+                self.waits_for = "database"
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 10.0)
+
+    async def _handle(self, place: TopicPartition, letters: list[Letter]) -> None:
+        if place not in self._next:
+            self._go_to(place, await self._delivery.fence(self._fence(place)))
+        at = self._next[place]
+        letters = [letter for letter in letters if letter.offset >= at]
+        if not letters:
+            return
+        if letters[0].offset > at and self._gap_seen.get(place) != at:
+            # Fetched before a seek, or truly gone (retention): asked for once more, it shows which.
+            self._gap_seen[place] = at
+            self._go_to(place, at)
+            return
+        self._next[place] = await self._delivery.deliver(self._fence(place), at, letters)
+
+    def _go_to(self, place: TopicPartition, offset: int) -> None:
+        self._next[place] = offset
+        consumer = self._consumer
+        if consumer is not None and place in consumer.assignment():
+            consumer.seek(place, offset)
+
+    def _fence(self, place: TopicPartition) -> str:
+        return f"{self._service}:{place.topic}:{place.partition}"
+
+    # --- rebalance -----------------------------------------------------------------------------------------------
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        """Let the batch in hand finish, so that the next owner seldom meets the fence."""
+        self._generation += 1
+        try:
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                async with self._busy:
+                    await self._commit()
+        except TimeoutError:
+            log.warning("a batch outlives the rebalance; the fence will decide")
+        self._next.clear()
+        self.assigned = False
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._generation += 1
+        for place in assigned:
+            try:
+                self._go_to(place, await self._delivery.fence(self._fence(place)))
+            except PyMongoError:
+                self._next.pop(place, None)  # looked up when its first letters come
+        self.assigned = True
+        self._progress = time.monotonic()
+
+    # --- figures -------------------------------------------------------------------------------------------------
+
+    @property
+    def _consumer(self) -> Any:
+        return self._subscriber.consumer if self._subscriber else None
+
+    def _lag(self) -> int:
+        behind = 0
+        for place, at in list(self._next.items()):
+            high = self._consumer.highwater(place) if place in self._consumer.assignment() else None
+            lag = max(0, high - at) if high is not None else 0
+            METRICS.lag.labels(self._service, place.topic, str(place.partition)).set(lag)
+            behind += lag
+        return behind
+
+    async def _report_forever(self) -> None:
+        while True:
+            await asyncio.sleep(2)
+            if self._consumer is not None:
+                self._lag()
+                await self._commit()
+
+    async def _commit(self) -> None:
+        offsets = {place: at for place, at in self._next.items() if at and place in self._consumer.assignment()}
+        if offsets:
+            try:
+                async with asyncio.timeout(3):
+                    await self._consumer.commit(offsets)
+            except Exception as error:  # noqa: BLE001 - for lag displays only; the fence is what counts
+                log.debug("kafka: offsets for lag display not committed", error=repr(error))
+
+
+def _letter(record: "ConsumerRecord[Any, Any]") -> Letter:
+    return Letter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        key=record.key,
+        headers={name: _printable(value) for name, value in record.headers},
+        body=record.value or b"",
+    )
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def _printable(value: bytes | None) -> str:
+    """A header as text. FastStream loses a record whose header is null or no UTF-8, so headers are read here."""
+    if value is None:
+        return ""
+    try:
+        return _CONTROL.sub("?", value.decode())
+    except UnicodeDecodeError:
+        return f"hex:{value.hex()}"
+
+
+async def _parse(records: tuple["ConsumerRecord[Any, Any]", ...], original: Any) -> StreamMessage[Any]:
+    """Wrap a batch without looking inside, so that no record can fail before `delivery` sees it."""
+    message = KafkaMessage(raw_message=records, body=b"", consumer=FAKE_CONSUMER)
+    message.committed = AckStatus.ACKED
+    return message
+
+
+async def _decode(message: StreamMessage[Any]) -> StreamMessage[Any]:
+    return message
+
+

@@ -1,0 +1,78 @@
+"""What the live market says: offers made and ended, placements made and cancelled."""
+
+from typing import Literal
+
+from shared.contracts import Event
+from shared.contracts.posting import GigTerms
+from shared.contracts.terms import Code, District, Instant, Term
+
+
+class Reason(Term):
+    """Why this gig is offered to this worker: a code and the figure behind it, such as `distance-m`, 840."""
+
+    code: Code
+    value: float
+
+
+class OfferMade(Event, topic="matching.offer", type="matching.offer-made.v1", subject="offer_id"):
+    """A gig is offered to a worker, until `expires_at`."""
+
+    offer_id: str
+    gig_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    terms: GigTerms
+    reasons: tuple[Reason, ...]
+    weights: str
+    checked_in_at: Instant
+    made_at: Instant
+    expires_at: Instant
+
+
+class OfferDeclined(Event, topic="matching.offer", type="matching.offer-declined.v1", subject="offer_id"):
+    """The worker said no."""
+
+    offer_id: str
+    gig_id: str
+    worker_id: str
+    district: District
+
+
+class OfferExpired(Event, topic="matching.offer", type="matching.offer-expired.v1", subject="offer_id"):
+    """The offer can no longer be accepted."""
+
+    offer_id: str
+    gig_id: str
+    worker_id: str
+    district: District
+    reason: Literal["time", "filled", "closed", "gone", "busy"]
+
+
+class PlacementMade(Event, topic="matching.placement", type="matching.placement-made.v1", subject="placement_id"):
+    """A worker has a seat of a gig. The terms are those of the offer that was accepted."""
+
+    placement_id: str
+    offer_id: str
+    gig_id: str
+    seat: int
+    worker_id: str
+    employer_id: str
+    district: District
+    terms: GigTerms
+    at: Instant
+
+
+class PlacementCancelled(
+    Event, topic="matching.placement", type="matching.placement-cancelled.v1", subject="placement_id"
+):
+    """A placement will not take place; its seat is open again."""
+
+    placement_id: str
+    gig_id: str
+    seat: int
+    worker_id: str
+    employer_id: str
+    district: District
+    by: Literal["worker", "employer", "market"]
+    at: Instant

@@ -1,0 +1,84 @@
+"""What posting says: employers become known, gigs open, change, fill and close."""
+
+from typing import Literal
+
+from shared.contracts import Event
+from shared.contracts.terms import Code, District, Hiring, Instant, Occupation, Pay, Period, Place, Term
+
+
+class GigTerms(Term):
+    """Everything that others need to know of an open gig."""
+
+    employer_id: str
+    employer_name: str
+    title: str
+    occupation: Occupation
+    content: str
+    place: Place
+    period: Period
+    headcount: int
+    pay: Pay
+    skills: tuple[Code, ...] = ()
+    certificates: tuple[Code, ...] = ()
+    meals: bool = False
+    lodging: bool = False
+    night_work: bool = False
+    hiring: Hiring = "instant"
+    valid_until: Instant
+
+
+class GigPosted(Event, topic="posting.gig", type="posting.gig-posted.v1", subject="gig_id"):
+    """A gig is open: it may be searched for and offered from now until `valid_until`."""
+
+    gig_id: str
+    district: District
+    terms: GigTerms
+    origin: str | None = None
+
+
+class GigAmended(Event, topic="posting.gig", type="posting.gig-amended.v1", subject="gig_id"):
+    """An open gig has new terms; the whole of them is given."""
+
+    gig_id: str
+    district: District
+    terms: GigTerms
+
+
+class GigFilled(Event, topic="posting.gig", type="posting.gig-filled.v1", subject="gig_id"):
+    """Every seat of the gig has a placement; it left search."""
+
+    gig_id: str
+    district: District
+    placed: int
+
+
+class GigReopened(Event, topic="posting.gig", type="posting.gig-reopened.v1", subject="gig_id"):
+    """A placement of a filled gig was cancelled, so that seats are open again."""
+
+    gig_id: str
+    district: District
+    placed: int
+
+
+class GigClosed(Event, topic="posting.gig", type="posting.gig-closed.v1", subject="gig_id"):
+    """No further offer may be made from the gig. Placements that exist stay."""
+
+    gig_id: str
+    district: District
+    reason: Literal["employer", "expired", "suspended"]
+
+
+class EmployerVerified(Event, topic="posting.employer", type="posting.employer-verified.v1", subject="employer_id"):
+    """A clerk checked the employer's licence; it may post until `verified_until` (at most six months)."""
+
+    employer_id: str
+    district: District
+    verified_until: Instant
+
+
+class EmployerSuspended(Event, topic="posting.employer", type="posting.employer-suspended.v1", subject="employer_id"):
+    """The employer may not post; its open gigs are closed."""
+
+    employer_id: str
+    district: District
+    reason: str

@@ -1,0 +1,75 @@
+"""What rights says: the agreement and cover of a placement, the shift, and its pay."""
+
+from shared.contracts import Event
+from shared.contracts.terms import District, Fen, Instant
+
+
+class AgreementMade(
+    Event, topic="rights.agreement", type="rights.agreement-made.v1", subject="placement_id", key="worker_id"
+):
+    """The terms of a placement are fixed under a hash, and injury insurance covers it."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    sha256: str
+    policy_id: str
+    starts_at: Instant
+
+
+class ShiftStarted(Event, topic="rights.shift", type="rights.shift-started.v1", subject="placement_id", key="worker_id"):
+    """The worker began, at the time their device and the work site agree on."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    at: Instant
+
+
+class ShiftEnded(Event, topic="rights.shift", type="rights.shift-ended.v1", subject="placement_id", key="worker_id"):
+    """The worker ended; `minutes` is the time worked."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    at: Instant
+    minutes: int
+
+
+class PayDue(Event, topic="rights.pay", type="rights.pay-due.v1", subject="placement_id", key="worker_id"):
+    """The employer owes the worker this amount by `due_at`. No money passes through the market."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    amount_fen: Fen
+    due_at: Instant
+
+
+class PayConfirmed(Event, topic="rights.pay", type="rights.pay-confirmed.v1", subject="placement_id", key="worker_id"):
+    """The worker confirmed that the pay arrived."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    amount_fen: Fen
+    at: Instant
+
+
+class PayOverdue(Event, topic="rights.pay", type="rights.pay-overdue.v1", subject="placement_id", key="worker_id"):
+    """The pay was not confirmed by its due time."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    amount_fen: Fen
+    due_at: Instant

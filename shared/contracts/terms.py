@@ -1,0 +1,89 @@
+"""Words that events of several services share: places, spans of time, money, conditions of a gig."""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+def _utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
+"""A moment, as an aware UTC datetime."""
+
+District = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{5}$")]
+"""A county-level division by its six digits of GB/T 2260, such as 430102."""
+
+Cell = Annotated[str, StringConstraints(pattern=r"^8[0-9a-f]{14}$")]
+"""An H3 cell; resolution 9 for people (an edge of about 170 m), so that no event holds a person's exact position."""
+
+Fen = Annotated[int, Field(ge=0)]
+"""Money in fen, a hundredth of a yuan."""
+
+Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
+"""A short machine name: a skill, a certificate, a reason."""
+
+Occupation = Annotated[str, StringConstraints(pattern=r"^\d-\d{2}-\d{2}-\d{2}$")]
+"""A fine class of the national classification of occupations, such as 4-02-07-02."""
+
+
+class Term(BaseModel):
+    """A value inside an event: frozen, tolerant of fields a newer publisher adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Period(Term):
+    """A half-open span of time [start, end): 08-12 and 12-16 do not overlap."""
+
+    start: Instant
+    end: Instant
+
+    @model_validator(mode="after")
+    def _forward(self) -> "Period":
+        if self.end <= self.start:
+            raise ValueError("end must be after start")
+        return self
+
+    def overlaps(self, other: "Period") -> bool:
+        return self.start < other.end and other.start < self.end
+
+    @property
+    def minutes(self) -> int:
+        return int((self.end - self.start).total_seconds() // 60)
+
+
+class PayUnit(StrEnum):
+    hour = "hour"
+    day = "day"
+    piece = "piece"
+
+
+class PayMode(StrEnum):
+    """When pay is due after the work: the same day (日结), weekly (周结) or monthly (月结)."""
+
+    same_day = "same-day"
+    weekly = "weekly"
+    monthly = "monthly"
+
+
+class Pay(Term):
+    """Basic pay of a gig before tax."""
+
+    amount_fen: Annotated[int, Field(gt=0, le=100_000_000)]
+    unit: PayUnit
+    mode: PayMode
+
+
+class Place(Term):
+    """Where work is done: a workplace, so exact; WGS 84 degrees."""
+
+    lat: Annotated[float, Field(ge=-90, le=90)]
+    lon: Annotated[float, Field(ge=-180, le=180)]
+    address: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=200)]
+
+
+Hiring = Literal["instant", "confirm"]
+"""Instant: an accepted offer is a placement. Confirm: the employer confirms within a deadline."""

@@ -1,0 +1,74 @@
+"""What the workers' registry says. A worker is an id, never a person's data; a hardship tier is a number."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shared.contracts import Event
+from shared.contracts.terms import Cell, Code, District, Fen, Instant, Term
+
+Tier = Annotated[int, Field(ge=0, le=3)]
+"""Employment difficulty: 0 none, 3 the greatest. What made the tier never leaves the registry."""
+
+
+class WorkerProfile(Term):
+    """What matching needs to know of a worker, and no more."""
+
+    skills: tuple[Code, ...] = ()
+    certificates: tuple[Code, ...] = ()
+    floor_fen_per_hour: Fen = 0
+    reach_m: Annotated[int, Field(ge=100, le=100_000)]
+    tier: Tier = 0
+    minor: bool = False
+    accepts_automatically: bool = False
+
+
+class WorkerRegistered(
+    Event, topic="workers.worker", type="workers.worker-registered.v1", subject="worker_id", key="worker_id"
+):
+    """A person is registered under their real name, once in the region."""
+
+    worker_id: str
+    district: District
+    profile: WorkerProfile
+
+
+class WorkerChanged(
+    Event, topic="workers.worker", type="workers.worker-changed.v1", subject="worker_id", key="worker_id"
+):
+    """A worker's profile is different; the whole of it is given."""
+
+    worker_id: str
+    district: District
+    profile: WorkerProfile
+
+
+class WorkerCheckedIn(
+    Event, topic="workers.presence", type="workers.worker-checked-in.v1", subject="presence_id"
+):
+    """A worker waits for work in a district. One check-in that reaches several districts is said once in each.
+
+    `presence_id` is `<checkin_id>:<district>`; the profile is given whole, so that a market needs no other topic.
+    """
+
+    presence_id: str
+    checkin_id: str
+    worker_id: str
+    district: District
+    cell: Cell
+    station_id: str | None = None
+    profile: WorkerProfile
+    at: Instant
+    until: Instant
+
+
+class WorkerCheckedOut(
+    Event, topic="workers.presence", type="workers.worker-checked-out.v1", subject="presence_id"
+):
+    """A worker no longer waits in a district."""
+
+    presence_id: str
+    checkin_id: str
+    worker_id: str
+    district: District
+    reason: Literal["worker", "expired", "replaced", "placed"]

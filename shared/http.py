@@ -1,0 +1,181 @@
+"""HTTP in: a command runs whole in a unit, once per idempotency key, and answers errors as problem details.
+
+    routes = Routes("posting")                         # mounted below /api/posting
+
+    @routes.post("/gigs", status_code=201)
+    async def post_gig(draft: GigDraft, employer: Employer, unit: InUnit) -> GigView: ...
+
+A POST, PUT, PATCH or DELETE runs in a transaction and may run again before it commits, so it uses nothing but its
+unit. A GET has a unit that only reads.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from pymongo.errors import PyMongoError
+from starlette.exceptions import HTTPException
+
+from shared.auth import Caller
+from shared.auth import caller as token_caller
+from shared.problems import Invalid, Problem, Text
+from shared.store import Contended, DatabaseDown, Store
+from shared.unit import Unit
+from shared.wording import faults_of, status_text
+
+log = structlog.get_logger()
+
+BODY_BYTES = 1024 * 1024
+KEY_LENGTH = 200
+
+BUSY = Text("Too many are doing this at once. Try again.", "同时操作的人太多，请重试。")
+AWAY = Text("The service cannot reach its database now. Nothing was changed, or try again with the same key.",
+            "服务暂时无法访问数据库。请用同一个幂等键重试。")
+REUSED = Text("This idempotency key was used for another request. Use a new key.", "此幂等键已用于另一个请求，请换一个新键。")
+LONG_KEY = Text("An idempotency key has 1 to {most} characters.", "幂等键的长度应为 1 到 {most} 个字符。")
+TOO_LARGE = Text("A request body may have at most {most} bytes.", "请求正文最多 {most} 字节。")
+BROKEN = Text("Something went wrong on our side. It is recorded; please try again.", "服务内部出错，已记录，请稍后重试。")
+INVALID = Text("Some fields are not right; see `errors`.", "部分字段有误，详见 errors。")
+
+
+def language_of(request: Request) -> str:
+    """zh or en, whichever `Accept-Language` (RFC 9110, 12.5.4) prefers; zh when it says nothing."""
+    best, chosen = 0.0, "zh"
+    for part in request.headers.get("accept-language", "").split(","):
+        tag, _, weight = part.strip().partition(";q=")
+        primary = tag.split("-")[0].lower()
+        try:
+            quality = float(weight or 1)
+        except ValueError:
+            continue
+        if primary in ("zh", "en") and quality > best:
+            best, chosen = quality, primary
+    return chosen
+
+
+def problem_response(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    body = problem.body(language_of(request)) | {"instance": request.url.path}
+    return JSONResponse(body, problem.status, headers=headers, media_type="application/problem+json")
+
+
+async def unit_of(request: Request) -> Unit:
+    unit: Unit = request.state.unit
+    return unit
+
+
+InUnit = Annotated[Unit, Depends(unit_of)]
+
+
+class UnitRoute(APIRoute):
+    """Gives each request its unit; commits a command's unit with its answer."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def run(request: Request) -> Response:
+            store: Store = request.app.state.store
+            if request.method in ("GET", "HEAD"):
+                request.state.unit = store.reading()
+                return await handle(request)
+            await _read_body(request)
+            key = await _idempotency_key(request)
+
+            async def command(unit: Unit) -> Response:
+                request.state.unit = unit
+                if key is None:
+                    return await handle(request)
+                return await _once(unit, key, request, handle)
+
+            return await store.transact(command)
+
+        return run
+
+
+def Routes(service: str) -> APIRouter:  # noqa: N802 - reads as the class it returns
+    """A router below /api/<service> whose commands run in units."""
+    return APIRouter(prefix=f"/api/{service}", route_class=UnitRoute)
+
+
+async def _read_body(request: Request) -> bytes:
+    body = b""
+    if int(request.headers.get("content-length") or 0) <= BODY_BYTES:
+        body = await request.body()
+    if len(body) > BODY_BYTES or int(request.headers.get("content-length") or 0) > BODY_BYTES:
+        raise Problem(413, "too-large", TOO_LARGE, most=BODY_BYTES)
+    return body
+
+
+async def _idempotency_key(request: Request) -> str | None:
+    """The key of this command, belonging to its caller; None when the client sent none."""
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= KEY_LENGTH:
+        raise Invalid("Idempotency-Key", LONG_KEY, most=KEY_LENGTH)
+    owner = "public"
+    if "authorization" in request.headers:
+        found: Caller = await token_caller(request)
+        owner = f"{found.role}:{found.id}"
+    return f"{owner}:{key}"
+
+
+async def _once(
+    unit: Unit, key: str, request: Request, handle: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """The first answer to this key again, or the command and its answer kept in the same transaction."""
+    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
+    answers = unit.db["_answers"]
+    kept = await answers.find_one({"_id": key}, session=unit.session)
+    if kept:
+        if kept["request"] != digest:
+            raise Problem(422, "idempotency-key-reused", REUSED)
+        return Response(kept["body"], kept["status"], media_type=kept["media_type"], headers={"idempotency-replayed": "true"})
+    # Marked first: a second request with this key meets the mark, not the command's effects.
+    await answers.insert_one({"_id": key, "at": unit.now, "request": digest}, session=unit.session)
+    response = await handle(request)
+    await answers.update_one(
+        {"_id": key},
+        {"$set": {"status": response.status_code, "body": bytes(response.body), "media_type": response.media_type}},
+        session=unit.session,
+    )
+    return response
+
+
+def install_errors(app: FastAPI) -> None:
+    """Answer every error as problem details in the caller's language."""
+
+    @app.exception_handler(Problem)
+    async def refused(request: Request, problem: Problem) -> Response:
+        headers = {"www-authenticate": "Bearer"} if problem.status == 401 else None
+        return problem_response(request, problem, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(request, Problem(422, "invalid-fields", INVALID, faults=faults_of(error.errors())))
+
+    @app.exception_handler(Contended)
+    async def contended(request: Request, _: Contended) -> Response:
+        return problem_response(request, Problem(503, "busy", BUSY), {"retry-after": "1"})
+
+    @app.exception_handler(DatabaseDown)
+    @app.exception_handler(PyMongoError)
+    async def away(request: Request, error: Exception) -> Response:
+        log.warning("database does not answer", error=repr(error)[:300])
+        return problem_response(request, Problem(503, "database-unavailable", AWAY), {"retry-after": "2"})
+
+    @app.exception_handler(HTTPException)
+    async def plain(request: Request, error: HTTPException) -> Response:
+        problem = Problem(error.status_code, f"http-{error.status_code}", status_text(error.status_code))
+        return problem_response(request, problem, dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def broken(request: Request, error: Exception) -> Response:
+        log.error("request failed", path=request.scope.get("route") and request.scope["route"].path, exc_info=error)
+        return problem_response(request, Problem(500, "internal", BROKEN))
+
+

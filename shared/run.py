@@ -1,0 +1,78 @@
+"""Run services: `python -m shared.run matching`, or several of them in one process.
+
+Ports: KUAIZHAO_PORT for one service, KUAIZHAO_PORT_<NAME> for each of several; else 8101 to 8106.
+"""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+
+import structlog
+import uvicorn
+
+from shared.service import Service
+from shared.settings import Settings
+from shared.telemetry import start_logs
+
+PORTS = {"identity": 8101, "posting": 8102, "workers": 8103, "matching": 8104, "rights": 8105, "notify": 8106}
+
+log = structlog.get_logger()
+
+
+def load(name: str) -> Service:
+    """The service of this name; its folder is its import."""
+    service = importlib.import_module(f"services.{name}.app").service
+    assert isinstance(service, Service)
+    return service
+
+
+def settings_of(name: str, alone: bool) -> Settings:
+    settings = Settings()
+    port = os.environ.get(f"KUAIZHAO_PORT_{name.upper()}") or (settings.port if alone else 0) or PORTS.get(name, 0)
+    return settings.model_copy(update={"port": int(port)})
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its own signal handling: one handler stops all the services of this process."""
+
+    def install_signal_handlers(self) -> None: ...
+
+
+async def run(names: list[str]) -> None:
+    start_logs(Settings(), names[0] if len(names) == 1 else "kuaizhao")
+    servers = []
+    for name in names:
+        settings = settings_of(name, alone=len(names) == 1)
+        config = uvicorn.Config(
+            load(name).app(settings),
+            host=settings.host,
+            port=settings.port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+            timeout_keep_alive=75,
+            backlog=4096,
+        )
+        servers.append(Server(config))
+
+    def stop() -> None:
+        for server in servers:
+            server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    await asyncio.gather(*(server._serve() for server in servers))
+
+
+def main() -> None:
+    names = sys.argv[1:]
+    if not names:
+        sys.exit("usage: python -m shared.run <service> [<service> ...]")
+    asyncio.run(run(names))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""A service, wired: its reactions, routes and documents around one database, one bus and one relay.
+
+    app.py:   service = Service("matching", reactions=handlers.react, routes=api.routes, documents=store.DOCUMENTS)
+
+Starting never fails because a server is away: the process answers /live, says on /ready what it waits for, and goes on
+when it comes.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from fastapi import APIRouter, FastAPI, Response
+from fastapi.responses import JSONResponse
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.trace import Tracer
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pymongo.errors import PyMongoError
+
+from shared.auth import Keys
+from shared.bus import Bus
+from shared.contracts import catalogue
+from shared.delivery import Delivery
+from shared.http import install_errors
+from shared.reactions import Reactions
+from shared.relay import Relay
+from shared.settings import Settings
+from shared.store import DatabaseDown, Store, connect
+from shared.telemetry import start_traces
+from shared.timers import Timers
+from shared.unit import Document
+
+log = structlog.get_logger()
+
+LOOP_STUCK_SECONDS = 15.0
+
+
+class Runtime:
+    """One service in this process: everything with a life. A service's own loops get it as their argument."""
+
+    def __init__(self, service: "Service", settings: Settings) -> None:
+        catalogue()
+        self.service, self.settings = service, settings
+        self.traces: TracerProvider = start_traces(settings, service.name)
+        self.tracer: Tracer = self.traces.get_tracer("kuaizhao")
+        self.client = connect(settings.mongo_url)
+        self.store = Store(self.client, settings.database or service.name, source=service.name)
+        self.delivery = Delivery(self.store, service.reactions, service=service.name, tracer=self.tracer)
+        self.bus = Bus(
+            settings.kafka, self.delivery, service.reactions, service=service.name, drain_seconds=settings.drain_seconds
+        )
+        self.relay = Relay(self.store.db, self.bus, service=service.name, tracer=self.tracer)
+        self.timers = Timers(self.store.db, self.delivery)
+        self.keys = Keys(settings)
+        self.waits_for = ["database", "kafka"]
+        self.stopping = False
+        self._heartbeat = time.monotonic()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        self._tasks = [asyncio.create_task(self._come_up()), asyncio.create_task(self._beat())]
+
+    async def _come_up(self) -> None:
+        await self._until("database", self._prepare, self.settings.mongo_url)
+        self.store.after_commit = self.relay.committed
+        self.timers.start()
+        self._tasks += [asyncio.create_task(self._keep_going(loop)) for loop in self.service.loops]
+        await self._until("kafka", self._join, self.settings.kafka)
+        self.relay.start()
+        log.info("ready")
+
+    async def _prepare(self) -> None:
+        await self.store.prepare(self.service.documents)
+        for step in self.service.at_start:
+            await step(self)
+
+    async def _join(self) -> None:
+        try:
+            await self.bus.start()
+        except BaseException:
+            with suppress(Exception):
+                await self.bus.broker.stop()
+            raise
+
+    async def _until(self, name: str, step: Callable[[], Awaitable[None]], where: str) -> None:
+        """Try a step until it works, with one clear line when it does not and one when it does."""
+        pause, said = 0.5, False
+        while True:
+            try:
+                await step()
+                break
+            except Exception as error:  # noqa: BLE001 - drivers raise many kinds; all mean that we wait
+                if not said:
+                    host = where.rsplit("@", 1)[-1]
+                    log.warning(f"waiting for {name} at {host}", error=repr(error)[:300])
+                    said = True
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, 5.0)
+        self.waits_for.remove(name)
+        if said:
+            log.info(f"{name} is there")
+
+    async def _keep_going(self, loop: Callable[["Runtime"], Awaitable[None]]) -> None:
+        """A service's own loop. An error is said and the loop begins again."""
+        while True:
+            try:
+                await loop(self)
+                return
+            except (DatabaseDown, PyMongoError) as error:
+                log.warning("loop waits for the database", error=repr(error)[:300])
+            except Exception as error:  # noqa: BLE001 - a loop that ended silently would be worse
+                log.error("loop failed, begins again", exc_info=error)
+            await asyncio.sleep(1)
+
+    async def _beat(self) -> None:
+        while True:
+            self._heartbeat = time.monotonic()
+            await asyncio.sleep(1)
+
+    async def stop(self) -> None:
+        """Stop taking, finish what is in hand, publish it, close. Bounded: the rest is in the database."""
+        self.stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if "database" not in self.waits_for:
+            await self.timers.stop()
+        if "kafka" not in self.waits_for:
+            await self.relay.stop(within=5)
+            await self.bus.stop(self.settings.drain_seconds)
+        await self.keys.close()
+        await self.client.close()
+        await asyncio.to_thread(self.traces.shutdown)
+
+    async def not_ready(self) -> list[str]:
+        """What stands in the way of doing our work; empty when ready."""
+        if self.stopping:
+            return ["stopping"]
+        reasons = [f"waiting for {name}" for name in self.waits_for]
+        if "database" not in self.waits_for:
+            try:
+                async with asyncio.timeout(3):
+                    await self.client.admin.command("ping")
+            except (PyMongoError, TimeoutError):
+                reasons.append("database does not answer")
+        if "kafka" not in self.waits_for:
+            try:
+                reachable = await self.bus.reachable()
+            except Exception:  # noqa: BLE001 - any error is the answer
+                reachable = False
+            if not reachable or not self.relay.healthy:
+                reasons.append("kafka does not answer")
+            elif self.service.reactions.topics and not self.bus.assigned:
+                reasons.append("has not joined its consumer group")
+            if self.bus.waits_for:
+                reasons.append(f"events wait for the {self.bus.waits_for}")
+            if self.bus.fuse.blown:
+                reasons.append("the fuse is blown: too many dead letters")
+        return reasons
+
+    @property
+    def alive(self) -> bool:
+        """False when only a restart can help: the event loop or the consumer stands still."""
+        return time.monotonic() - self._heartbeat < LOOP_STUCK_SECONDS and not self.bus.stuck
+
+
+@dataclass
+class Service:
+    """The parts of a service. `documents` are its collections; `loops` run beside it; `at_start` once it has its database."""
+
+    name: str
+    reactions: Reactions
+    routes: APIRouter
+    documents: Sequence[type[Document]]
+    loops: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
+    at_start: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
+    about: str = ""
+    state: dict[str, Callable[[Runtime], Any]] = field(default_factory=dict)
+
+    def app(self, settings: Settings) -> FastAPI:
+        """The service's HTTP application; its lifespan is the service's."""
+
+        @asynccontextmanager
+        async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+            runtime = Runtime(self, settings)
+            self.attach(app, runtime)
+            runtime.start()
+            FastAPIInstrumentor.instrument_app(
+                app, tracer_provider=runtime.traces, exclude_spans=["send", "receive"], excluded_urls="live,ready,metrics"
+            )
+            try:
+                yield
+            finally:
+                await runtime.stop()
+
+        app = FastAPI(
+            title=f"Kuaizhao {self.name}",
+            version="1",
+            description=self.about,
+            lifespan=lifespan,
+            openapi_url=f"/api/{self.name}/openapi.json",
+            docs_url=None,
+            redoc_url=None,
+        )
+        app.include_router(self.routes)
+        install_errors(app)
+        self._add_probes(app)
+        return app
+
+    def attach(self, app: FastAPI, runtime: Runtime) -> None:
+        """Give routes what they reach through `request.app.state`."""
+        app.state.runtime, app.state.store, app.state.keys = runtime, runtime.store, runtime.keys
+        for name, make in self.state.items():
+            setattr(app.state, name, make(runtime))
+
+    def _add_probes(self, app: FastAPI) -> None:
+        @app.get("/live", include_in_schema=False)
+        async def live() -> Response:
+            alive = app.state.runtime.alive
+            return JSONResponse({"alive": alive}, 200 if alive else 503)
+
+        @app.get("/ready", include_in_schema=False)
+        async def ready() -> Response:
+            reasons = await app.state.runtime.not_ready()
+            return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+
+        @app.get("/metrics", include_in_schema=False)
+        async def metrics() -> Response:
+            return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)

@@ -1,0 +1,32 @@
+"""Everything that differs between one running process and another; read from KUAIZHAO_* variables."""
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Settings of a service process.
+
+    `secret` is a base64 text of 32 bytes from which the keys for stored personal data are derived.
+    `mongo_url` needs a replica set: units are transactions.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="KUAIZHAO_", extra="ignore")
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    mongo_url: str = "mongodb://127.0.0.1:27117/?replicaSet=rs0"
+    database: str = ""
+    kafka: str = "127.0.0.1:19092"
+    valkey_url: str = "redis://127.0.0.1:16379/0"
+    otlp_url: str = ""
+    jwks_url: str = "http://127.0.0.1:8101/api/identity/.well-known/jwks.json"
+    issuer: str = "https://kuaizhao.local"
+    audience: str = "kuaizhao"
+    sms_url: str = "http://127.0.0.1:8100/sms"
+    secret: SecretStr = SecretStr("")
+    operator_password: SecretStr = SecretStr("")
+    zone: str = "Asia/Shanghai"
+    log_level: str = "info"
+    trace_ratio: float = 1.0
+    drain_seconds: float = 20.0

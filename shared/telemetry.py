@@ -1,0 +1,122 @@
+"""Logs, traces and metrics, set up once per process and the same for every service."""
+
+import logging
+import sys
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+from opentelemetry import context, propagate, trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, Span, SpanKind
+from prometheus_client import Counter, Gauge, Histogram
+
+from shared.settings import Settings
+
+
+class Metrics:
+    """Every metric of the suite. Labels are services, topics and codes: never a person."""
+
+    def __init__(self) -> None:
+        self.lag = Gauge("kuaizhao_consumer_lag", "Events not yet handled", ["service", "topic", "partition"])
+        self.outbox_age = Gauge("kuaizhao_outbox_age_seconds", "Age of the oldest unpublished event", ["service"])
+        self.batch_size = Histogram(
+            "kuaizhao_batch_events", "Events in one transaction", ["service"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+        )
+        self.batch_seconds = Histogram("kuaizhao_batch_seconds", "Time for one batch", ["service"])
+        self.handled = Counter("kuaizhao_events_handled_total", "Events whose effect is committed", ["service", "type"])
+        self.repeated = Counter("kuaizhao_events_repeated_total", "Events seen before and left alone", ["service"])
+        self.fenced = Counter("kuaizhao_batches_fenced_total", "Batches another process had done", ["service"])
+        self.dead = Counter("kuaizhao_dead_letters_total", "Events set aside", ["service", "reason"])
+        self.published = Counter("kuaizhao_events_published_total", "Events acknowledged by Kafka", ["service", "type"])
+        self.unit_retries = Counter("kuaizhao_unit_retries_total", "Units run again after a conflict", ["service"])
+        self.timers_fired = Counter("kuaizhao_timers_fired_total", "Timers whose effect is committed", ["service", "name"])
+        self.time_to_offer = Histogram(
+            "kuaizhao_time_to_offer_seconds",
+            "From the later of post and check-in to the offer",
+            ["district"],
+            buckets=(0.1, 0.25, 0.5, 1, 2, 3, 5, 10, 30, 60, 300),
+        )
+        self.time_to_placement = Histogram(
+            "kuaizhao_time_to_placement_seconds",
+            "From check-in to placement",
+            ["district"],
+            buckets=(0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600),
+        )
+
+
+METRICS = Metrics()
+tracer = trace.get_tracer("kuaizhao")
+
+
+def start_logs(settings: Settings, service: str) -> None:
+    """JSON lines on standard output with the service and, inside a span, its trace and span id."""
+
+    def with_trace(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        span = trace.get_current_span().get_span_context()
+        if span.is_valid:
+            event["trace_id"], event["span_id"] = f"{span.trace_id:032x}", f"{span.span_id:016x}"
+        event.setdefault("service", service)
+        return event
+
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    shape: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        with_trace,
+    ]
+    structlog.configure(
+        processors=[*shape, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    # The libraries' own lines, in the same form; what they repeat each second in an outage stays out.
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shape, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(ensure_ascii=False),
+            ],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+
+
+def start_traces(settings: Settings, service: str) -> TracerProvider:
+    """A tracer provider for one service; spans go to `otlp_url` by OTLP over HTTP, or nowhere if that is empty."""
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service}),
+        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
+    )
+    if settings.otlp_url:
+        exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_url.rstrip('/')}/v1/traces", timeout=5)
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    return provider
+
+
+@contextmanager
+def span_from(
+    tracer: trace.Tracer,
+    name: str,
+    carrier: Mapping[str, str],
+    kind: SpanKind,
+    attributes: Mapping[str, str | int],
+    links: tuple[Link, ...] = (),
+) -> Iterator[Span]:
+    """A span that continues the trace in `carrier` (its `traceparent`), current inside the block."""
+    token = context.attach(propagate.extract(carrier))
+    try:
+        with tracer.start_as_current_span(name, kind=kind, attributes=dict(attributes), links=list(links)) as span:
+            yield span
+    finally:
+        context.detach(token)

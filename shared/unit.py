@@ -1,0 +1,320 @@
+"""The unit: what one event or one command does to a service's memory and says to the others, all or nothing.
+
+    handler(event, unit)          unit: get · find · save · publish, and set_timer for what must happen later
+
+Writes are gathered and go out as bulk writes in the one MongoDB transaction that also holds the consumer's fence, the
+inbox marks and the outbox rows. A handler may run more than once before its transaction commits, so it does nothing
+but use its unit.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any, ClassVar, Self, TypeVar
+
+import orjson
+from opentelemetry import propagate
+from pydantic import BaseModel, ConfigDict
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError
+
+from shared import clock
+from shared.contracts import Event
+
+Database = AsyncDatabase[dict[str, Any]]
+
+DUPLICATE_KEY = 11000
+
+
+class Stale(Exception):
+    """Somebody else changed what this unit read. The unit is run again from the start."""
+
+
+class Document(BaseModel):
+    """Something a service remembers. `version` counts its changes; a change to an older version is refused.
+
+    A subclass names its `collection`, and its `indexes` as pymongo index models. `id` is MongoDB's `_id`.
+    """
+
+    model_config = ConfigDict(extra="ignore", validate_assignment=False)
+
+    collection: ClassVar[str]
+    indexes: ClassVar[Sequence[Any]] = ()
+
+    id: str
+    version: int = 0
+
+    def to_mongo(self) -> dict[str, Any]:
+        fields = self.model_dump()
+        return {"_id": fields.pop("id"), **fields}
+
+    @classmethod
+    def from_mongo(cls, row: Mapping[str, Any]) -> Self:
+        return cls.model_validate({"id": row["_id"], **row})
+
+
+D = TypeVar("D", bound=Document)
+
+
+class OutboxRow(BaseModel):
+    """One message on its way to Kafka. `stream` and `sequence` give its place among its aggregate's messages."""
+
+    id: str
+    topic: str
+    key: bytes
+    stream: str
+    sequence: int
+    headers: dict[str, str]
+    body: bytes
+    at: datetime
+
+
+class Timer(BaseModel):
+    """Something due at `due_at`. Its id is `<name>:<subject>`, so setting it again moves it."""
+
+    id: str
+    name: str
+    subject: str
+    due_at: datetime
+    data: dict[str, Any] = {}
+    trace: dict[str, str] = {}
+
+
+class Unit:
+    """What a handler writes with. Without a session (HTTP reads) it only reads.
+
+    Services use the verbs; `db` and `session` are for the rest of `shared`.
+
+    Errors: `Stale` when a document changed under it (the runner tries again); MongoDB's own errors pass through.
+    """
+
+    def __init__(self, db: Database, session: AsyncClientSession | None, *, source: str) -> None:
+        self.now = clock.now()
+        self.rows: list[OutboxRow] = []
+        self.timers_set = False
+        self.db, self.session, self._source = db, session, source
+        self._known: dict[tuple[type[Document], str], Document | None] = {}
+        self._dirty: dict[tuple[type[Document], str], Document] = {}
+        self._deleted: dict[tuple[type[Document], str], Document] = {}
+        self._said: list[tuple[Event, str, dict[str, str]]] = []
+        self._letters: list[OutboxRow] = []
+        self._timers: dict[str, Timer | None] = {}
+
+    # --- reading -------------------------------------------------------------------------------------------------
+
+    async def get(self, kind: type[D], id: str) -> D | None:
+        """The document of this kind and id, or None. The same object each time within a unit."""
+        if (kind, id) not in self._known:
+            await self.load(kind, (id,))
+        found = self._known[kind, id]
+        return found if isinstance(found, kind) else None
+
+    async def load(self, kind: type[D], ids: Iterable[str]) -> None:
+        """Read many documents with one query, so that `get` finds them at hand."""
+        wanted = [id for id in dict.fromkeys(ids) if (kind, id) not in self._known]
+        if not wanted:
+            return
+        rows = self.db[kind.collection].find({"_id": {"$in": wanted}}, session=self.session)
+        async for row in rows:
+            document = kind.from_mongo(row)
+            self._known[kind, document.id] = document
+        for id in wanted:
+            self._known.setdefault((kind, id), None)
+
+    async def find(
+        self,
+        kind: type[D],
+        query: Mapping[str, Any],
+        *,
+        sort: Sequence[tuple[str, int]] = (),
+        limit: int = 0,
+        skip: int = 0,
+    ) -> list[D]:
+        """Documents that match a MongoDB query; what this unit saved before is seen."""
+        if any(k is kind for k, _ in (*self._dirty, *self._deleted)):
+            await self._write_documents()
+        cursor = self.db[kind.collection].find(query, session=self.session, limit=limit, skip=skip)
+        if sort:
+            cursor = cursor.sort(list(sort))
+        return [self._remember(kind, row) async for row in cursor]
+
+    async def count(self, kind: type[D], query: Mapping[str, Any]) -> int:
+        """How many documents match; what this unit saved before is counted."""
+        if any(k is kind for k, _ in (*self._dirty, *self._deleted)):
+            await self._write_documents()
+        return await self.db[kind.collection].count_documents(query, session=self.session)
+
+    async def aggregate(self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Rows of an aggregation over a kind's collection: for queries in `store.py` that `find` cannot say."""
+        if any(k is kind for k, _ in (*self._dirty, *self._deleted)):
+            await self._write_documents()
+        return await (await self.db[kind.collection].aggregate(list(pipeline), session=self.session)).to_list()
+
+    def _remember(self, kind: type[D], row: Mapping[str, Any]) -> D:
+        known = self._known.get((kind, row["_id"]))
+        if isinstance(known, kind):
+            return known
+        document = kind.from_mongo(row)
+        self._known[kind, document.id] = document
+        return document
+
+    # --- writing -------------------------------------------------------------------------------------------------
+
+    def save(self, document: Document) -> None:
+        """Write a new or changed document when the unit commits."""
+        at = (type(document), document.id)
+        self._deleted.pop(at, None)
+        self._known[at] = self._dirty[at] = document
+
+    def delete(self, document: Document) -> None:
+        """Remove a document when the unit commits."""
+        at = (type(document), document.id)
+        self._dirty.pop(at, None)
+        self._known[at] = None
+        if document.version:
+            self._deleted[at] = document
+
+    def publish(self, event: Event) -> str:
+        """Say an event when the unit commits; returns its id. It carries the trace in which it was said."""
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        id = clock.new_id()
+        self._said.append((event, id, carrier))
+        return id
+
+    def set_timer(self, name: str, subject: str, due_at: datetime, **data: Any) -> None:
+        """Have the reaction to timer `name` run at `due_at`, once, across restarts. Setting it again moves it."""
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier)
+        id = f"{name}:{subject}"
+        self._timers[id] = Timer(id=id, name=name, subject=subject, due_at=due_at, data=data, trace=carrier)
+
+    def cancel_timer(self, name: str, subject: str) -> None:
+        self._timers[f"{name}:{subject}"] = None
+
+    def post_letter(self, row: OutboxRow) -> None:
+        """Put a raw message into the outbox: for dead letters."""
+        self._letters.append(row)
+
+    # --- committing ----------------------------------------------------------------------------------------------
+
+    async def flush(self) -> None:
+        """Send everything gathered to the transaction; the runner calls it just before the commit."""
+        await self._write_documents()
+        await self._write_timers()
+        await self._write_outbox()
+
+    async def _write_documents(self) -> None:
+        writes: dict[str, list[Any]] = defaultdict(list)
+        replaced: dict[str, int] = defaultdict(int)
+        for (kind, id), document in self._dirty.items():
+            row = document.to_mongo() | {"version": document.version + 1}
+            if document.version:
+                writes[kind.collection].append(ReplaceOne({"_id": id, "version": document.version}, row))
+                replaced[kind.collection] += 1
+            else:
+                writes[kind.collection].append(InsertOne(row))
+        for (kind, id), document in self._deleted.items():
+            writes[kind.collection].append(DeleteOne({"_id": id, "version": document.version}))
+            replaced[kind.collection] += 1
+        for collection, operations in writes.items():
+            try:
+                result = await self.db[collection].bulk_write(operations, session=self.session)
+            except BulkWriteError as error:
+                raise stale_or_same(error) from error
+            if result.matched_count + result.deleted_count != replaced[collection]:
+                raise Stale(f"{collection}: a document has changed")
+        for document in self._dirty.values():
+            document.version += 1
+        self._dirty.clear()
+        self._deleted.clear()
+
+    async def _write_timers(self) -> None:
+        if not self._timers:
+            return
+        self.timers_set = True
+        await self.db["_timers"].bulk_write(
+            [
+                ReplaceOne({"_id": id}, {"_id": id, **timer.model_dump(exclude={"id"})}, upsert=True)
+                if timer
+                else DeleteOne({"_id": id})
+                for id, timer in self._timers.items()
+            ],
+            ordered=False,
+            session=self.session,
+        )
+        self._timers.clear()
+
+    async def _write_outbox(self) -> None:
+        self.rows = [*await self._numbered(), *self._letters]
+        if self.rows:
+            await self.db["_outbox"].insert_many(
+                [{"_id": row.id, **row.model_dump(exclude={"id"})} for row in self.rows], session=self.session
+            )
+        self._said.clear()
+        self._letters.clear()
+
+    async def _numbered(self) -> list[OutboxRow]:
+        """The events said, each with its number in its aggregate's sequence (CloudEvents `sequence`, 1 to n)."""
+        if not self._said:
+            return []
+        streams = list(dict.fromkeys(event.stream for event, _, _ in self._said))
+        last = {
+            row["_id"]: row["last"]
+            async for row in self.db["_streams"].find({"_id": {"$in": streams}}, session=self.session)
+        }
+        before = dict(last)
+        rows = []
+        for event, id, carrier in self._said:
+            number = last[event.stream] = last.get(event.stream, 0) + 1
+            rows.append(outbox_row(event, id, number, self._source, self.now, carrier))
+        try:
+            result = await self.db["_streams"].bulk_write(
+                [
+                    UpdateOne({"_id": stream, "last": before[stream]}, {"$set": {"last": last[stream]}})
+                    if stream in before
+                    else InsertOne({"_id": stream, "last": last[stream]})
+                    for stream in streams
+                ],
+                session=self.session,
+            )
+        except BulkWriteError as error:
+            raise stale_or_same(error) from error
+        if result.matched_count != len(before):
+            raise Stale("another unit spoke first")
+        return rows
+
+
+def outbox_row(
+    event: Event, id: str, sequence: int, source: str, at: datetime, carrier: Mapping[str, str]
+) -> OutboxRow:
+    """An event as a CloudEvents message in Kafka's binary mode: attributes as `ce_` headers, the body as JSON."""
+    attributes = {
+        "ce_specversion": "1.0",
+        "ce_id": id,
+        "ce_type": event.type,
+        "ce_source": f"/{source}",
+        "ce_subject": event.subject,
+        "ce_time": at.isoformat().replace("+00:00", "Z"),
+        "ce_sequence": str(sequence),
+        "content-type": "application/json",
+        **carrier,
+    }
+    return OutboxRow(
+        id=id,
+        topic=event.topic,
+        key=event.key.encode(),
+        stream=event.stream,
+        sequence=sequence,
+        headers=attributes,
+        body=orjson.dumps(event.model_dump(mode="json")),
+        at=at,
+    )
+
+
+def stale_or_same(error: BulkWriteError) -> Exception:
+    """A duplicate key means that another unit was first; anything else is what it is."""
+    errors = (error.details or {}).get("writeErrors", [])
+    return Stale(str(errors[0].get("errmsg"))) if any(e.get("code") == DUPLICATE_KEY for e in errors) else error

@@ -55,7 +55,9 @@ class Fuse:
 class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One service's consumer group and producer."""
 
-    def __init__(self, kafka: str, delivery: Delivery, reactions: Reactions, *, service: str, drain_seconds: float) -> None:
+    def __init__(
+        self, kafka: str, delivery: Delivery, reactions: Reactions, *, service: str, drain_seconds: float
+    ) -> None:
         self._delivery, self._reactions, self._service = delivery, reactions, service
         self._next: dict[TopicPartition, int] = {}
         self._gap_seen: dict[TopicPartition, int] = {}
@@ -85,19 +87,23 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             decoder=_decode,
             logger=None,
         )
-        self._subscriber = self.broker.subscriber(
-            *reactions.topics,
-            group_id=service,
-            batch=True,
-            max_records=BATCH,
-            batch_timeout_ms=POLL_MS,
-            auto_offset_reset="earliest",
-            partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=SESSION_MS,
-            heartbeat_interval_ms=HEARTBEAT_MS,
-            rebalance_timeout_ms=int(HAND_OVER_SECONDS * 1000) + 10_000,
-            listener=self,
-        ) if reactions.topics else None
+        self._subscriber = (
+            self.broker.subscriber(
+                *reactions.topics,
+                group_id=service,
+                batch=True,
+                max_records=BATCH,
+                batch_timeout_ms=POLL_MS,
+                auto_offset_reset="earliest",
+                partition_assignment_strategy=(RangePartitionAssignor,),
+                session_timeout_ms=SESSION_MS,
+                heartbeat_interval_ms=HEARTBEAT_MS,
+                rebalance_timeout_ms=int(HAND_OVER_SECONDS * 1000) + 10_000,
+                listener=self,
+            )
+            if reactions.topics
+            else None
+        )
         if self._subscriber:
             self._subscriber(self._receive)
 
@@ -288,5 +294,3 @@ async def _parse(records: tuple["ConsumerRecord[Any, Any]", ...], original: Any)
 
 async def _decode(message: StreamMessage[Any]) -> StreamMessage[Any]:
     return message
-
-

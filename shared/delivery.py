@@ -10,6 +10,7 @@ in the same transaction, and the partition goes on.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -97,10 +98,8 @@ class Delivery:
 
     async def fence(self, name: str) -> int:
         """The offset at which a partition goes on. A new partition begins at 0."""
-        try:
+        with suppress(DuplicateKeyError):
             await self._store.db["_fences"].insert_one({"_id": name, "next": 0})
-        except DuplicateKeyError:
-            pass
         found = await self._store.db["_fences"].find_one({"_id": name})
         return int(found["next"]) if found else 0
 
@@ -316,5 +315,3 @@ class Delivery:
         if fired:
             METRICS.timers_fired.labels(self._service, timer.name).inc()
         return fired
-
-

@@ -34,12 +34,18 @@ BODY_BYTES = 1024 * 1024
 KEY_LENGTH = 200
 
 BUSY = Text("Too many are doing this at once. Try again.", "同时操作的人太多，请重试。")
-AWAY = Text("The service cannot reach its database now. Nothing was changed, or try again with the same key.",
-            "服务暂时无法访问数据库。请用同一个幂等键重试。")
-REUSED = Text("This idempotency key was used for another request. Use a new key.", "此幂等键已用于另一个请求，请换一个新键。")
+AWAY = Text(
+    "The service cannot reach its database now. Nothing was changed, or try again with the same key.",
+    "服务暂时无法访问数据库。请用同一个幂等键重试。",
+)
+REUSED = Text(
+    "This idempotency key was used for another request. Use a new key.", "此幂等键已用于另一个请求，请换一个新键。"
+)
 LONG_KEY = Text("An idempotency key has 1 to {most} characters.", "幂等键的长度应为 1 到 {most} 个字符。")
 TOO_LARGE = Text("A request body may have at most {most} bytes.", "请求正文最多 {most} 字节。")
-BROKEN = Text("Something went wrong on our side. It is recorded; please try again.", "服务内部出错，已记录，请稍后重试。")
+BROKEN = Text(
+    "Something went wrong on our side. It is recorded; please try again.", "服务内部出错，已记录，请稍后重试。"
+)
 INVALID = Text("Some fields are not right; see `errors`.", "部分字段有误，详见 errors。")
 
 
@@ -124,9 +130,7 @@ async def _idempotency_key(request: Request) -> str | None:
     return f"{owner}:{key}"
 
 
-async def _once(
-    unit: Unit, key: str, request: Request, handle: Callable[[Request], Awaitable[Response]]
-) -> Response:
+async def _once(unit: Unit, key: str, request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
     """The first answer to this key again, or the command and its answer kept in the same transaction."""
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
     answers = unit.db["_answers"]
@@ -134,7 +138,9 @@ async def _once(
     if kept:
         if kept["request"] != digest:
             raise Problem(422, "idempotency-key-reused", REUSED)
-        return Response(kept["body"], kept["status"], media_type=kept["media_type"], headers={"idempotency-replayed": "true"})
+        return Response(
+            kept["body"], kept["status"], media_type=kept["media_type"], headers={"idempotency-replayed": "true"}
+        )
     # Marked first: a second request with this key meets the mark, not the command's effects.
     await answers.insert_one({"_id": key, "at": unit.now, "request": digest}, session=unit.session)
     response = await handle(request)
@@ -177,5 +183,3 @@ def install_errors(app: FastAPI) -> None:
     async def broken(request: Request, error: Exception) -> Response:
         log.error("request failed", path=request.scope.get("route") and request.scope["route"].path, exc_info=error)
         return problem_response(request, Problem(500, "internal", BROKEN))
-
-

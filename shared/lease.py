@@ -19,7 +19,9 @@ class Lease:
         now = clock.now()
         free = {"_id": self._name, "$or": [{"owner": self._owner}, {"until": {"$lt": now}}]}
         try:
-            await self._db["_leases"].update_one(free, {"$set": {"owner": self._owner, "until": now + LENGTH}}, upsert=True)
+            await self._db["_leases"].update_one(
+                free, {"$set": {"owner": self._owner, "until": now + LENGTH}}, upsert=True
+            )
         except DuplicateKeyError:
             return False
         return True

@@ -9,6 +9,7 @@ another.
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, Protocol
 
@@ -45,6 +46,8 @@ class Relay:
         self._lease = Lease(db, "sweeper")
         self._waiting: dict[str, OutboxRow] = {}
         self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._tasks: list[asyncio.Task[None]] = []
         self.healthy = True
 
@@ -53,9 +56,9 @@ class Relay:
 
     async def stop(self, within: float) -> None:
         """Publish what waits, then end. What is left stays in the outbox for the next process."""
-        deadline = asyncio.get_running_loop().time() + within
-        while self._waiting and self.healthy and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within if self.healthy else 0):
+                await self._idle.wait()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -64,7 +67,13 @@ class Relay:
         """Take up what a unit has just committed. In a long outage rows stay with the sweeper alone."""
         fault_point("after_commit_before_publish", bool(unit.rows))
         if len(self._waiting) < WAITING_AT_MOST:
-            self._waiting.update((row.id, row) for row in unit.rows)
+            self._take(unit.rows)
+
+    def _take(self, rows: Iterable[OutboxRow]) -> None:
+        for row in rows:
+            self._waiting.setdefault(row.id, row)
+        if self._waiting:
+            self._idle.clear()
             self._wake.set()
 
     async def _publish_forever(self) -> None:
@@ -85,6 +94,7 @@ class Relay:
                 else:
                     for row in rows:
                         self._waiting.pop(row.id, None)
+            self._idle.set()
 
     async def _publish(self, rows: Iterable[OutboxRow]) -> None:
         streams: dict[str, dict[int, OutboxRow]] = defaultdict(dict)
@@ -122,11 +132,10 @@ class Relay:
                 log.debug("outbox: the sweeper waits for the database", error=repr(error))
 
     async def _sweep(self) -> None:
-        old = self._db["_outbox"].find({"at": {"$lt": clock.now() - SWEEP_OLDER_THAN}}, sort=[("at", 1)], limit=ROWS_AT_ONCE)
-        async for found in old:
-            row = read_row(found)
-            self._waiting.setdefault(row.id, row)
-            self._wake.set()
+        old = self._db["_outbox"].find(
+            {"at": {"$lt": clock.now() - SWEEP_OLDER_THAN}}, sort=[("at", 1)], limit=ROWS_AT_ONCE
+        )
+        self._take([read_row(found) async for found in old])
 
     async def _measure(self) -> None:
         oldest = await self._db["_outbox"].find_one({}, {"at": 1}, sort=[("at", 1)])
@@ -135,4 +144,3 @@ class Relay:
 
 def read_row(found: dict[str, Any]) -> OutboxRow:
     return OutboxRow.model_validate({"id": found["_id"], **found})
-

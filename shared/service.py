@@ -113,7 +113,7 @@ class Runtime:
                 return
             except (DatabaseDown, PyMongoError) as error:
                 log.warning("loop waits for the database", error=repr(error)[:300])
-            except Exception as error:  # noqa: BLE001 - a loop that ended silently would be worse
+            except Exception as error:
                 log.error("loop failed, begins again", exc_info=error)
             await asyncio.sleep(1)
 
@@ -171,7 +171,11 @@ class Runtime:
 
 @dataclass
 class Service:
-    """The parts of a service. `documents` are its collections; `loops` run beside it; `at_start` once it has its database."""
+    """The parts of a service.
+
+    `documents` are its collections; `loops` run beside it; `at_start` runs once it has its database; `state` makes what
+    routes reach as `request.app.state.<name>`.
+    """
 
     name: str
     reactions: Reactions
@@ -191,7 +195,10 @@ class Service:
             self.attach(app, runtime)
             runtime.start()
             FastAPIInstrumentor.instrument_app(
-                app, tracer_provider=runtime.traces, exclude_spans=["send", "receive"], excluded_urls="live,ready,metrics"
+                app,
+                tracer_provider=runtime.traces,
+                exclude_spans=["send", "receive"],
+                excluded_urls="live,ready,metrics",
             )
             try:
                 yield

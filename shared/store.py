@@ -32,7 +32,7 @@ class Contended(Exception):
 
 
 class Store:
-    """A service's database. `transact` runs work in a unit that commits whole; `reading` gives a unit that only reads."""
+    """A service's database: `transact` runs work in a unit that commits whole, `reading` gives one that only reads."""
 
     def __init__(self, client: AsyncMongoClient[dict[str, Any]], name: str, *, source: str) -> None:
         self.client = client
@@ -135,7 +135,12 @@ class Store:
 def connect(url: str) -> AsyncMongoClient[dict[str, Any]]:
     """A client that gives up on a silent server in seconds, so that callers hear of it."""
     return AsyncMongoClient(
-        url, tz_aware=True, serverSelectionTimeoutMS=5_000, connectTimeoutMS=5_000, socketTimeoutMS=30_000, retryWrites=True
+        url,
+        tz_aware=True,
+        serverSelectionTimeoutMS=5_000,
+        connectTimeoutMS=5_000,
+        socketTimeoutMS=30_000,
+        retryWrites=True,
     )
 
 

@@ -26,7 +26,10 @@ class Metrics:
         self.lag = Gauge("kuaizhao_consumer_lag", "Events not yet handled", ["service", "topic", "partition"])
         self.outbox_age = Gauge("kuaizhao_outbox_age_seconds", "Age of the oldest unpublished event", ["service"])
         self.batch_size = Histogram(
-            "kuaizhao_batch_events", "Events in one transaction", ["service"], buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500)
+            "kuaizhao_batch_events",
+            "Events in one transaction",
+            ["service"],
+            buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500),
         )
         self.batch_seconds = Histogram("kuaizhao_batch_seconds", "Time for one batch", ["service"])
         self.handled = Counter("kuaizhao_events_handled_total", "Events whose effect is committed", ["service", "type"])
@@ -35,7 +38,9 @@ class Metrics:
         self.dead = Counter("kuaizhao_dead_letters_total", "Events set aside", ["service", "reason"])
         self.published = Counter("kuaizhao_events_published_total", "Events acknowledged by Kafka", ["service", "type"])
         self.unit_retries = Counter("kuaizhao_unit_retries_total", "Units run again after a conflict", ["service"])
-        self.timers_fired = Counter("kuaizhao_timers_fired_total", "Timers whose effect is committed", ["service", "name"])
+        self.timers_fired = Counter(
+            "kuaizhao_timers_fired_total", "Timers whose effect is committed", ["service", "name"]
+        )
         self.time_to_offer = Histogram(
             "kuaizhao_time_to_offer_seconds",
             "From the later of post and check-in to the offer",
@@ -72,7 +77,11 @@ def start_logs(settings: Settings, service: str) -> None:
         with_trace,
     ]
     structlog.configure(
-        processors=[*shape, structlog.processors.format_exc_info, structlog.processors.JSONRenderer(ensure_ascii=False)],
+        processors=[
+            *shape,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stdout),
     )

@@ -8,6 +8,7 @@ Only Kafka is left out: what would go to it is read from the outbox. What Kafka 
 tests/integration.
 """
 
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -37,7 +38,7 @@ _KEY = ECKey.generate_key("P-256", {"kid": "test", "use": "sig", "alg": ALGORITH
 
 def token(subject: str, role: Role, settings: Settings, *, districts: Iterable[str] = (), life: int = 3600) -> str:
     """A token as identity issues them, signed with the test key."""
-    now = int(datetime.now().timestamp())
+    now = int(time.time())
     claims = {
         "iss": settings.issuer,
         "aud": settings.audience,
@@ -131,7 +132,9 @@ class Harness:
         while await self.runtime.timers.fire_due():
             pass
 
-    def as_(self, role: Role, subject: str = "someone", *, districts: Iterable[str] = (), **headers: str) -> dict[str, str]:
+    def as_(
+        self, role: Role, subject: str = "someone", *, districts: Iterable[str] = (), **headers: str
+    ) -> dict[str, str]:
         """Headers of a caller with this role."""
         bearer = token(subject, role, self.runtime.settings, districts=districts)
         return {"authorization": f"Bearer {bearer}", **{k.replace("_", "-"): v for k, v in headers.items()}}
@@ -150,11 +153,13 @@ test_keys.__test__ = False  # type: ignore[attr-defined]  # not a test, whatever
 @asynccontextmanager
 async def harness(service: Service, mongo_url: str, *, database: str, **settings: Any) -> AsyncIterator[Harness]:
     """A service on an empty database of its own."""
-    config = Settings(mongo_url=mongo_url, database=database, secret=SecretStr(SECRET), kafka="127.0.0.1:1", otlp_url="", **settings)
+    config = Settings(
+        mongo_url=mongo_url, database=database, secret=SecretStr(SECRET), kafka="127.0.0.1:1", otlp_url="", **settings
+    )
     runtime = Runtime(service, config)
     runtime.keys = test_keys(config)
-    time = Clock()
-    clock.set_source(lambda: time.now)
+    moved = Clock()
+    clock.set_source(lambda: moved.now)
     app = service.app(config)
     service.attach(app, runtime)
     try:
@@ -162,7 +167,7 @@ async def harness(service: Service, mongo_url: str, *, database: str, **settings
         await runtime.store.prepare(service.documents)
         for step in service.at_start:
             await step(runtime)
-        made = Harness(app, runtime, time)
+        made = Harness(app, runtime, moved)
         yield made
         await made.http.aclose()
     finally:

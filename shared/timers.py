@@ -61,7 +61,7 @@ class Timers:
             await self._delivery.fire(timer)
         except (DatabaseDown, Contended):
             raise
-        except Exception as error:  # noqa: BLE001 - a timer is never dropped: it stays, later
+        except Exception as error:
             log.error("timer failed, will be tried again", timer=timer.name, exc_info=error)
             await self._db["_timers"].update_one(
                 {"_id": timer.id, "due_at": timer.due_at}, {"$set": {"due_at": clock.now() + FAILED_AGAIN_AFTER}}

@@ -6,6 +6,8 @@ from typing import Any
 
 from shared.problems import Fault, Text
 
+_TIME = Text("must be a time such as 2026-11-23T05:30:00+08:00", "应为时间，例如 2026-11-23T05:30:00+08:00")
+
 _WORDING: dict[str, Text] = {
     "missing": Text("is required", "为必填项"),
     "extra_forbidden": Text("is not a known field", "不是已知字段"),
@@ -35,11 +37,9 @@ _WORDING: dict[str, Text] = {
     "dict_type": Text("must be an object", "应为对象"),
     "model_type": Text("must be an object", "应为对象"),
     "model_attributes_type": Text("must be an object", "应为对象"),
-    "datetime_type": Text("must be a time such as 2026-11-23T05:30:00+08:00", "应为时间，例如 2026-11-23T05:30:00+08:00"),
-    "datetime_parsing": Text("must be a time such as 2026-11-23T05:30:00+08:00", "应为时间，例如 2026-11-23T05:30:00+08:00"),
-    "datetime_from_date_parsing": Text(
-        "must be a time such as 2026-11-23T05:30:00+08:00", "应为时间，例如 2026-11-23T05:30:00+08:00"
-    ),
+    "datetime_type": _TIME,
+    "datetime_parsing": _TIME,
+    "datetime_from_date_parsing": _TIME,
     "timezone_aware": Text("must name its offset, such as +08:00", "应注明时区，例如 +08:00"),
     "date_from_datetime_parsing": Text("must be a date such as 2026-11-23", "应为日期，例如 2026-11-23"),
     "date_parsing": Text("must be a date such as 2026-11-23", "应为日期，例如 2026-11-23"),

@@ -19,7 +19,9 @@ class AgreementMade(
     starts_at: Instant
 
 
-class ShiftStarted(Event, topic="rights.shift", type="rights.shift-started.v1", subject="placement_id", key="worker_id"):
+class ShiftStarted(
+    Event, topic="rights.shift", type="rights.shift-started.v1", subject="placement_id", key="worker_id"
+):
     """The worker began, at the time their device and the work site agree on."""
 
     placement_id: str

@@ -43,9 +43,7 @@ class WorkerChanged(
     profile: WorkerProfile
 
 
-class WorkerCheckedIn(
-    Event, topic="workers.presence", type="workers.worker-checked-in.v1", subject="presence_id"
-):
+class WorkerCheckedIn(Event, topic="workers.presence", type="workers.worker-checked-in.v1", subject="presence_id"):
     """A worker waits for work in a district. One check-in that reaches several districts is said once in each.
 
     `presence_id` is `<checkin_id>:<district>`; the profile is given whole, so that a market needs no other topic.
@@ -62,9 +60,7 @@ class WorkerCheckedIn(
     until: Instant
 
 
-class WorkerCheckedOut(
-    Event, topic="workers.presence", type="workers.worker-checked-out.v1", subject="presence_id"
-):
+class WorkerCheckedOut(Event, topic="workers.presence", type="workers.worker-checked-out.v1", subject="presence_id"):
     """A worker no longer waits in a district."""
 
     presence_id: str

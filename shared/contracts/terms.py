@@ -8,13 +8,16 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 
 def _utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:  # the first or last day of the calendar: no ValueError, so pydantic would let it through
+        raise ValueError("out of range") from None
 
 
 Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
 """A moment, as an aware UTC datetime."""
 
-District = Annotated[str, StringConstraints(pattern=r"^[1-9]\d{5}$")]
+District = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{5}$")]
 """A county-level division by its six digits of GB/T 2260, such as 430102."""
 
 Cell = Annotated[str, StringConstraints(pattern=r"^8[0-9a-f]{14}$")]
@@ -26,7 +29,7 @@ Fen = Annotated[int, Field(ge=0)]
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
 """A short machine name: a skill, a certificate, a reason."""
 
-Occupation = Annotated[str, StringConstraints(pattern=r"^\d-\d{2}-\d{2}-\d{2}$")]
+Occupation = Annotated[str, StringConstraints(pattern=r"^[0-9]-[0-9]{2}-[0-9]{2}-[0-9]{2}$")]
 """A fine class of the national classification of occupations, such as 4-02-07-02."""
 
 

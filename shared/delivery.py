@@ -8,10 +8,12 @@ in the same transaction, and the partition goes on.
 """
 
 import asyncio
+import traceback
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import structlog
@@ -87,6 +89,13 @@ class HandlerFailed(Exception):
         self.letter, self.cause = letter, cause
 
 
+def where_it_broke(error: Exception) -> str:
+    """The kind of an error and the line it came from. Its message stays out: it may hold what a person wrote."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}{place}"
+
+
 class Delivery:
     """Hands a service's letters and timers to its reactions."""
 
@@ -133,7 +142,7 @@ class Delivery:
                 if isinstance(failure.cause, Problem):
                     aside[offset] = Aside("refused", str(failure.cause))
                 elif tries > len(RETRY_AFTER):
-                    aside[offset] = Aside("failed", repr(failure.cause))
+                    aside[offset] = Aside("failed", where_it_broke(failure.cause))
                     log.error("event set aside", event_id=failure.letter.id, exc_info=failure.cause)
                 else:
                     await asyncio.sleep(RETRY_AFTER[tries - 1])
@@ -146,7 +155,7 @@ class Delivery:
                 if len(letters) == 1:
                     if letters[0].offset in aside:
                         raise DatabaseDown(repr(error)) from error
-                    aside[letters[0].offset] = Aside("failed", repr(error))
+                    aside[letters[0].offset] = Aside("failed", where_it_broke(error))
                     log.error("event set aside", event_id=letters[0].id, exc_info=error)
                     continue
                 middle = len(letters) // 2

@@ -4,6 +4,11 @@ import os
 
 import pytest
 
+from shared.settings import Settings
+from shared.telemetry import start_logs
+
+start_logs(Settings(), "tests")
+
 
 @pytest.fixture(scope="session")
 def mongo_url() -> str:

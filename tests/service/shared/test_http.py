@@ -1,0 +1,102 @@
+"""HTTP in: one effect per idempotency key, and errors that name the field in the caller's language."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from shared.http import BODY_BYTES
+from shared.testing import Harness, token
+from tests.ledger import Count
+
+ENTRY = {"id": "g", "amount": 2}
+
+
+async def add(ledger: Harness, key: str | None = None, who: str = "w1", **entry: object) -> httpx.Response:
+    headers = ledger.as_("worker", who, **({"idempotency_key": key} if key else {}))
+    return await ledger.http.post("/entries", json=ENTRY | entry, headers=headers)
+
+
+async def heard(ledger: Harness) -> int:
+    found = await ledger.get(Count, "g")
+    return found.heard if found else 0
+
+
+async def test_a_repeated_key_gets_the_first_answer_and_acts_once(ledger: Harness) -> None:
+    first, second = await add(ledger, "k"), await add(ledger, "k")
+    assert (first.status_code, first.json()) == (second.status_code, second.json()) == (201, {"id": "g", "heard": 2})
+    assert second.headers["idempotency-replayed"] == "true"
+    assert await heard(ledger) == 2
+    assert len(await ledger.published()) == 1
+
+
+async def test_one_key_sent_at_once_by_many_acts_once(ledger: Harness) -> None:
+    answers = await asyncio.gather(*(add(ledger, "k") for _ in range(20)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert await heard(ledger) == 2
+
+
+async def test_a_key_belongs_to_its_caller_and_its_request(ledger: Harness) -> None:
+    await add(ledger, "k")
+    assert (await add(ledger, "k", who="w2")).json()["heard"] == 4
+    reused = await add(ledger, "k", amount=3)
+    assert (reused.status_code, reused.json()["code"]) == (422, "idempotency-key-reused")
+    assert await heard(ledger) == 4
+
+
+@pytest.mark.parametrize(
+    ("language", "detail"),
+    [("en", "is required"), ("zh-CN,zh;q=0.9", "为必填项"), ("fr, en;q=0.3", "is required"), ("", "为必填项")],
+)
+async def test_a_missing_field_is_named_in_the_callers_language(ledger: Harness, language: str, detail: str) -> None:
+    headers = ledger.as_("worker") | {"accept-language": language}
+    answer = await ledger.http.post("/entries", json={"id": "g"}, headers=headers)
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["errors"] == [{"field": "amount", "detail": detail}]
+
+
+async def test_a_wrong_or_unknown_field_is_named(ledger: Harness) -> None:
+    body = {"id": 1, "amount": "many", "tip": 3}
+    answer = await ledger.http.post("/entries", json=body, headers=ledger.as_("worker"))
+    assert {error["field"] for error in answer.json()["errors"]} == {"id", "amount", "tip"}
+    assert "many" not in answer.text
+
+
+async def test_no_json_and_too_large_a_body_are_said(ledger: Harness) -> None:
+    bad = await ledger.http.post(
+        "/entries", content=b"{", headers=ledger.as_("worker", content_type="application/json")
+    )
+    assert (bad.status_code, bad.json()["errors"][0]["detail"]) == (422, "the body is not valid JSON")
+    huge = await ledger.http.post("/entries", content=bytes(BODY_BYTES + 1), headers=ledger.as_("worker"))
+    assert (huge.status_code, huge.json()["code"]) == (413, "too-large")
+
+
+async def test_a_request_needs_a_token_and_the_role(ledger: Harness) -> None:
+    none = await ledger.http.post("/entries", json=ENTRY)
+    assert (none.status_code, none.json()["code"], none.headers["www-authenticate"]) == (401, "no-token", "Bearer")
+    wrong = await ledger.http.post("/entries", json=ENTRY, headers=ledger.as_("employer"))
+    assert (wrong.status_code, wrong.json()["facts"]) == (403, {"role": "employer"})
+
+
+@pytest.mark.parametrize("flaw", ["expired", "issuer", "audience", "signature", "role"])
+async def test_a_bad_token_is_refused(ledger: Harness, flaw: str) -> None:
+    settings = ledger.runtime.settings
+    bearer = token("w", "worker", settings)
+    if flaw == "expired":
+        bearer = token("w", "worker", settings, life=-60)
+    elif flaw == "issuer":
+        bearer = token("w", "worker", settings.model_copy(update={"issuer": "https://elsewhere.example"}))
+    elif flaw == "audience":
+        bearer = token("w", "worker", settings.model_copy(update={"audience": "other"}))
+    elif flaw == "signature":
+        bearer = bearer[:-8] + ("AAAAAAAA" if not bearer.endswith("AAAAAAAA") else "BBBBBBBB")
+    else:
+        bearer = token("w", "king", settings)  # type: ignore[arg-type]
+    answer = await ledger.http.post("/entries", json=ENTRY, headers={"authorization": f"Bearer {bearer}"})
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid-token")
+
+
+async def test_an_unknown_address_is_a_problem_too(ledger: Harness) -> None:
+    answer = await ledger.http.get("/nothing-here")
+    assert (answer.status_code, answer.json()["code"]) == (404, "http-404")

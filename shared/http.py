@@ -157,7 +157,9 @@ def install_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def refused(request: Request, problem: Problem) -> Response:
-        headers = {"www-authenticate": "Bearer"} if problem.status == 401 else None
+        headers = {"www-authenticate": "Bearer"} if problem.status == 401 else {}
+        if "retry_after" in problem.facts:
+            headers["retry-after"] = str(problem.facts["retry_after"])
         return problem_response(request, problem, headers)
 
     @app.exception_handler(RequestValidationError)

@@ -26,7 +26,10 @@ from starlette.routing import Route
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "envoy.yaml"
 ENVOY = Path(sys.executable).with_name("envoy")
-FLAGS = "--use-dynamic-base-id --concurrency 1 --log-level warning --drain-time-s 10 --drain-strategy immediate".split()
+FLAGS = (
+    *("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"),
+    *("--drain-time-s", "10", "--drain-strategy", "immediate"),
+)
 SERVICES = ("identity", "posting", "workers", "matching", "rights", "notify", "web")
 SIGNING = ECKey.generate_key("P-256", {"kid": "a", "use": "sig", "alg": "ES256"})
 T = TypeVar("T")

@@ -68,7 +68,9 @@ class GigClosed(Event, topic="posting.gig", type="posting.gig-closed.v1", subjec
     reason: Literal["employer", "expired", "suspended"]
 
 
-class EmployerVerified(Event, topic="posting.employer", type="posting.employer-verified.v1", subject="employer_id"):
+class EmployerVerified(
+    Event, topic="posting.employer", type="posting.employer-verified.v1", subject="employer_id", key="employer_id"
+):
     """A clerk checked the employer's licence; it may post until `verified_until` (at most six months)."""
 
     employer_id: str
@@ -76,7 +78,9 @@ class EmployerVerified(Event, topic="posting.employer", type="posting.employer-v
     verified_until: Instant
 
 
-class EmployerSuspended(Event, topic="posting.employer", type="posting.employer-suspended.v1", subject="employer_id"):
+class EmployerSuspended(
+    Event, topic="posting.employer", type="posting.employer-suspended.v1", subject="employer_id", key="employer_id"
+):
     """The employer may not post; its open gigs are closed."""
 
     employer_id: str

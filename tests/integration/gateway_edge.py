@@ -72,7 +72,7 @@ def free_port() -> int:
 class Upstream:
     """A service behind the gateway. It answers with what it was sent, and can be stopped and started again.
 
-    Identity publishes the signing key, notify streams what is put in `news`, web keeps the spans it is sent.
+    Identity publishes the signing key, notify and web stream what is put in `news`, web keeps the spans it is sent.
     """
 
     def __init__(self, name: str) -> None:
@@ -83,6 +83,7 @@ class Upstream:
             routes=[
                 Route("/api/identity/.well-known/jwks.json", self._jwks),
                 Route("/api/notify/stream", self._stream),
+                Route("/live/events", self._stream),
                 Route("/otlp/v1/traces", self._collect, methods=["POST"]),
                 Route("/{path:path}", self._echo, methods=["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"]),
             ]
@@ -117,6 +118,8 @@ class Upstream:
         return StreamingResponse(events(), media_type="text/event-stream")
 
     async def _collect(self, request: Request) -> Response:
+        if "x-forwarded-for" in request.headers:  # as web does
+            return Response(status_code=404)
         batch = ExportTraceServiceRequest.FromString(await request.body())
         for resource in batch.resource_spans:
             named = {a.key: a.value.string_value for a in resource.resource.attributes}

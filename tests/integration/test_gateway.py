@@ -127,7 +127,7 @@ def test_a_refusal_has_the_services_own_words_in_the_callers_language(
 
 PUBLIC = [
     ("GET", "/"),
-    ("GET", "/districts/430102"),
+    ("GET", "/live/places"),
     ("GET", "/api/openapi.json"),
     ("GET", "/api/rights/openapi.json"),
     ("GET", "/api/identity/.well-known/jwks.json"),
@@ -273,9 +273,10 @@ def test_a_body_has_the_services_own_bound(gateway: Gateway) -> None:
     assert (over.status_code, problem(over)["code"]) == (413, "too-large")
 
 
-def test_a_streams_events_arrive_as_they_are_sent(gateway: Gateway) -> None:
-    news = gateway.upstreams["notify"].news
-    with gateway.http.stream("GET", "/api/notify/stream", headers=bearer()) as stream:
+@pytest.mark.parametrize(("service", "path"), [("notify", "/api/notify/stream"), ("web", "/live/events")])
+def test_a_streams_events_arrive_as_they_are_sent(gateway: Gateway, service: str, path: str) -> None:
+    news = gateway.upstreams[service].news
+    with gateway.http.stream("GET", path, headers=bearer()) as stream:
         lines = (line for line in stream.iter_lines() if line)
         for text in ("offer", "placement", "reminder"):  # The next is sent only when this one is here.
             news.put(text)

@@ -1,0 +1,54 @@
+"""Identity, wired: who people are to the market, and the tokens that say so."""
+
+import structlog
+
+from services.identity import api, keys, sms, store
+from services.identity.domain import checked_password
+from services.identity.passwords import Passwords
+from services.identity.shield import Shield
+from services.identity.store import account_with, add_account, user_login
+from shared.reactions import Reactions
+from shared.sealed import Sealer
+from shared.service import Runtime, Service
+from shared.unit import Unit
+from shared.wording import Said
+
+log = structlog.get_logger()
+
+OPERATOR = "operator"
+
+
+async def first_operator(runtime: Runtime) -> None:
+    """Make the account `operator` with the password of the settings, where there is none yet."""
+    password = runtime.settings.operator_password.get_secret_value()
+    login = user_login(OPERATOR)
+    if not password or await account_with(runtime.store.reading(), login):
+        return
+    try:
+        password = checked_password(OPERATOR, password)
+    except Said as fault:
+        log.warning(f"no operator account was made: KUAIZHAO_OPERATOR_PASSWORD {fault}")
+        return
+    secret_hash = await Passwords().hash(password)
+
+    async def add(unit: Unit) -> None:
+        if not await account_with(unit, login):
+            add_account(unit, "operator", login, name=OPERATOR, secret_hash=secret_hash)
+
+    await runtime.store.transact(add)
+
+
+service = Service(
+    name="identity",
+    reactions=Reactions(),
+    routes=api.routes,
+    documents=store.DOCUMENTS,
+    loops=[sms.send_forever, keys.keep_turning],
+    at_start=[keys.prepare, first_operator],
+    state={
+        "sealer": lambda runtime: Sealer(runtime.settings, "identity"),
+        "passwords": lambda runtime: Passwords(),
+        "shield": lambda runtime: Shield(runtime.settings, Sealer(runtime.settings, "identity")),
+    },
+    about="Sign-in by phone code, password or client credentials; tokens (ES256) and the keys to check them.",
+)

@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.partitioner import DefaultPartitioner
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
@@ -36,6 +37,8 @@ STUCK_SECONDS = 120.0
 FUSE_WINDOW = 200
 FUSE_RATIO = 0.5
 FUSE_LEAST = 20
+
+_PARTITIONER = DefaultPartitioner()
 
 
 class Fuse:
@@ -141,6 +144,13 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         for place in self._next:
             partitions[place.topic].add(place.partition)
         return partitions
+
+    def owns(self, topic: str, key: str) -> bool:
+        """True when this process holds the partition in which this topic's messages with this key travel."""
+        partitions = self._consumer.partitions_for_topic(topic) if self._consumer else None
+        if not partitions:
+            return False
+        return _PARTITIONER(key.encode(), sorted(partitions), []) in self.owned.get(topic, set())
 
     @property
     def stuck(self) -> bool:

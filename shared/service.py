@@ -33,7 +33,7 @@ from shared.settings import Settings
 from shared.store import DatabaseDown, Store, connect
 from shared.telemetry import start_traces
 from shared.timers import Timers
-from shared.unit import Document
+from shared.unit import Document, Unit
 
 log = structlog.get_logger()
 
@@ -57,6 +57,7 @@ class Runtime:
         self.relay = Relay(self.store.db, self.bus, service=service.name, tracer=self.tracer)
         self.timers = Timers(self.store.db, self.delivery)
         self.keys = Keys(settings)
+        self.nudged: Callable[[set[str]], None] = lambda names: None
         self.waits_for = ["database", "kafka"]
         self.stopping = False
         self._heartbeat = time.monotonic()
@@ -67,12 +68,17 @@ class Runtime:
 
     async def _come_up(self) -> None:
         await self._until("database", self._prepare, self.settings.mongo_url)
-        self.store.after_commit = self.relay.committed
+        self.store.after_commit = self._committed
         self.timers.start()
         self._tasks += [asyncio.create_task(self._keep_going(loop)) for loop in self.service.loops]
         await self._until("kafka", self._join, self.settings.kafka)
         self.relay.start()
         log.info("ready")
+
+    def _committed(self, unit: Unit) -> None:
+        self.relay.committed(unit)
+        if unit.nudged:
+            self.nudged(unit.nudged)
 
     async def _prepare(self) -> None:
         await self.store.prepare(self.service.documents)

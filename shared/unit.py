@@ -94,6 +94,7 @@ class Unit:
         self.now = clock.now()
         self.rows: list[OutboxRow] = []
         self.timers_set = False
+        self.nudged: set[str] = set()
         self.db, self.session, self._source = db, session, source
         self._known: dict[tuple[type[Document], str], Document | None] = {}
         self._dirty: dict[tuple[type[Document], str], Document] = {}
@@ -193,6 +194,10 @@ class Unit:
 
     def cancel_timer(self, name: str, subject: str) -> None:
         self._timers[f"{name}:{subject}"] = None
+
+    def nudge(self, name: str) -> None:
+        """Wake this process's own loops when the unit has committed. May be lost, so a loop also looks by itself."""
+        self.nudged.add(name)
 
     def post_letter(self, row: OutboxRow) -> None:
         """Put a raw message into the outbox: for dead letters."""

@@ -40,13 +40,16 @@ class OfferDeclined(Event, topic="matching.offer", type="matching.offer-declined
 
 
 class OfferExpired(Event, topic="matching.offer", type="matching.offer-expired.v1", subject="offer_id"):
-    """The offer can no longer be accepted."""
+    """The offer can no longer be accepted, or what was accepted was not confirmed in time (`unconfirmed`).
+
+    `amended`: the gig has new terms, so that this offer of the old ones ends.
+    """
 
     offer_id: str
     gig_id: str
     worker_id: str
     district: District
-    reason: Literal["time", "filled", "closed", "gone", "busy"]
+    reason: Literal["time", "filled", "closed", "amended", "gone", "busy", "unconfirmed"]
 
 
 class PlacementMade(Event, topic="matching.placement", type="matching.placement-made.v1", subject="placement_id"):

@@ -12,7 +12,10 @@ Tier = Annotated[int, Field(ge=0, le=3)]
 
 
 class WorkerProfile(Term):
-    """What matching needs to know of a worker, and no more."""
+    """What matching needs to know of a worker, and no more.
+
+    `revision` counts the profile's changes: of two, whichever topic they came by, the greater is the newer.
+    """
 
     skills: tuple[Code, ...] = ()
     certificates: tuple[Code, ...] = ()
@@ -21,6 +24,7 @@ class WorkerProfile(Term):
     tier: Tier = 0
     minor: bool = False
     accepts_automatically: bool = False
+    revision: Annotated[int, Field(ge=0)] = 0
 
 
 class WorkerRegistered(

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import httpx
 import uvicorn
-import yaml
 from joserfc import jwt
 from joserfc.jwk import ECKey
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -24,10 +23,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from deploy.local.envoy import render
+from deploy.local.ports import USUAL
+
 CONFIG = Path(__file__).parents[2] / "deploy" / "envoy.yaml"
 ENVOY = Path(sys.executable).with_name("envoy")
 FLAGS = (
-    *("--use-dynamic-base-id", "--concurrency", "1", "--log-level", "warning"),
+    *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),
     *("--drain-time-s", "10", "--drain-strategy", "immediate"),
 )
 SERVICES = ("identity", "posting", "workers", "matching", "rights", "notify", "web")
@@ -133,30 +135,31 @@ class Upstream:
 
 
 class Gateway:
-    """Envoy on free ports. `refill` slows the buckets of the rate limits down; nothing else is changed but ports."""
+    """Envoy on free ports. `frozen` stops the refilling of the rate limits; nothing else is changed but addresses."""
 
-    def __init__(self, folder: Path, *, refill: str | None = None) -> None:
+    def __init__(self, folder: Path, *, frozen: bool = False) -> None:
         self.upstreams = {name: Upstream(name) for name in SERVICES}
-        self._ports = {8000: free_port(), 8001: free_port(), 8002: free_port()}
+        edge, admin, metrics = free_port(), free_port(), free_port()
+        config = CONFIG.read_text()
+        if frozen:
+            config = config.replace("fill_interval: 1s", "fill_interval: 3600s")
         self._log = folder / "envoy.log"
         self._config = folder / "envoy.yaml"
-        config = yaml.safe_load(CONFIG.read_text())
-        self._move(config, refill)
-        self._config.write_text(yaml.safe_dump(config))
-        self.http = httpx.Client(base_url=f"http://127.0.0.1:{self._ports[8000]}", timeout=30)
-        self.admin = httpx.Client(base_url=f"http://127.0.0.1:{self._ports[8001]}", timeout=10)
-        self.metrics_url = f"http://127.0.0.1:{self._ports[8002]}/metrics"
-
-    def _move(self, node: Any, refill: str | None) -> None:
-        if isinstance(node, dict):
-            if address := node.get("socket_address"):
-                host, port = address["address"], address["port_value"]
-                here = self.upstreams[host].port if host in self.upstreams else self._ports.get(port, port)
-                address.update(address=host if host == "otel-collector" else "127.0.0.1", port_value=here)
-            if refill and "fill_interval" in node:
-                node["fill_interval"] = refill
-        for child in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
-            self._move(child, refill)
+        self._config.write_text(
+            render(
+                config,
+                {
+                    ("0.0.0.0", 8000): ("127.0.0.1", edge),
+                    ("127.0.0.1", 8001): ("127.0.0.1", admin),
+                    ("0.0.0.0", 8002): ("127.0.0.1", metrics),
+                    **{(name, USUAL[name]): ("127.0.0.1", to.port) for name, to in self.upstreams.items()},
+                    ("otel-collector", 4318): ("otel-collector", 4318),  # not there, as without the profile `obs`
+                },
+            )
+        )
+        self.http = httpx.Client(base_url=f"http://127.0.0.1:{edge}", timeout=30)
+        self.admin = httpx.Client(base_url=f"http://127.0.0.1:{admin}", timeout=10)
+        self.metrics_url = f"http://127.0.0.1:{metrics}/metrics"
 
     def stat(self, name: str) -> int:
         """One of Envoy's counters or gauges."""

@@ -32,7 +32,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture
 def frozen(tmp_path: Path) -> Iterator[Gateway]:
     """A gateway whose rate limits do not refill, so that a test can count what passes."""
-    with Gateway(tmp_path, refill="3600s").running() as gateway:
+    with Gateway(tmp_path, frozen=True).running() as gateway:
         yield gateway
 
 

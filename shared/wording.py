@@ -60,9 +60,15 @@ def _fault(error: Mapping[str, Any]) -> Fault:
         return Fault(field, cause.text)
     text = _WORDING.get(error["type"])
     if text is None:
-        message = str(error["msg"]).removeprefix("Value error, ").replace("{", "(").replace("}", ")")
+        message = _literally(str(error["msg"]).removeprefix("Value error, "))
         text = Text(message, message)
-    return Fault(field, Text(text.en.format(**context), text.zh.format(**context).replace(" or ", " 或 ")))
+    # The problem fills in its facts later: braces that stand here now, as in a pattern, are meant as they are.
+    en, zh = text.en.format(**context), text.zh.format(**context).replace(" or ", " 或 ")
+    return Fault(field, Text(_literally(en), _literally(zh)))
+
+
+def _literally(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 class Said(ValueError):

@@ -1,0 +1,274 @@
+"""Rights over HTTP: a placement's agreement and cover, the worker's start and end, and pay until it is confirmed."""
+
+from datetime import datetime
+from typing import Annotated, Literal, TypeVar
+
+import orjson
+from fastapi import Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.rights import attendance, domain
+from services.rights.rules import POLICY, zone
+from services.rights.store import Agreement, Cover, OfPlacement, Payment, Shift, may_read, readable
+from shared.auth import Anyone, Caller, Employer, Worker
+from shared.contracts.posting import GigTerms
+from shared.contracts.rights import PayConfirmed
+from shared.contracts.terms import PayMode, PayUnit, Period
+from shared.http import InUnit, Routes
+from shared.problems import Conflict, Invalid, Missing, Text
+from shared.unit import Unit
+
+routes = Routes("rights")
+
+AGREEMENT, SHIFT, PAY = Text("agreement", "协议"), Text("shift", "班次"), Text("pay", "报酬记录")
+CANCELLED = Text("This placement was cancelled.", "该用工已取消。")
+NO_COVER = Text(
+    "No injury insurance is active for this shift, so it may not start.", "该班次没有有效的工伤保障，不能开工。"
+)
+ALREADY_STARTED = Text("This shift has started already.", "该班次已经开工。")
+ALREADY_ENDED = Text("This shift has ended already.", "该班次已经收工。")
+NOT_STARTED = Text("This shift has not started.", "该班次尚未开工。")
+REFUSALS = {
+    "too-early": Text("This shift can be started from {opens} on.", "该班次最早可在 {opens} 开工。"),
+    "too-late": Text("This shift was over at {ends}.", "该班次已于 {ends} 结束。"),
+}
+SAY_PIECES = Text("is required for piece pay: how many pieces were made", "计件工作须填写完成的件数")
+NO_PIECES = Text("is only for piece pay", "仅计件工作需要填写")
+ALREADY_PAID = Text("This pay is marked as paid already.", "该报酬已标记为已支付。")
+ALREADY_CONFIRMED = Text("The worker has confirmed this pay already.", "劳动者已确认收到该报酬。")
+
+After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+class InsuranceView(BaseModel):
+    """Cover for the half-open span [start, end) of the shift."""
+
+    provider: str
+    policy_id: str
+    status: Literal["active", "withdrawn"]
+    covers: Period
+    withdrawn_at: datetime | None
+
+
+class AgreementView(BaseModel):
+    """`sha256` is the hash of the UTF-8 bytes of `document`; `terms` are the gig's terms as they stand in it."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: str
+    status: Literal["in-force", "void"]
+    sha256: str
+    document: str
+    terms: GigTerms
+    made_at: datetime
+    void_at: datetime | None
+    void_by: Literal["worker", "employer", "market"] | None
+    insurance: InsuranceView
+
+
+class AgreementPage(BaseModel):
+    items: list[AgreementView]
+    next: str | None
+
+
+class ShiftView(BaseModel):
+    """`minutes` are whole minutes worked within the shift; `automatic` when the worker did not end it."""
+
+    placement_id: str
+    gig_id: str
+    status: Literal["planned", "started", "ended", "cancelled"]
+    period: Period
+    started_at: datetime | None
+    ended_at: datetime | None
+    minutes: int | None
+    pieces: int | None
+    automatic: bool
+
+
+class ShiftEnd(BaseModel):
+    """`pieces` is required for piece pay, and for that only."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pieces: Annotated[int, Field(ge=0, le=100_000)] | None = None
+
+
+class PayView(BaseModel):
+    """What is owed, in fen, and by when. `overdue` once it was not confirmed in time, even if it is by now."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    amount_fen: int
+    mode: PayMode
+    due_at: datetime
+    status: Literal["due", "paid", "confirmed"]
+    overdue: bool
+    paid_at: datetime | None
+    confirmed_at: datetime | None
+
+
+class PayPage(BaseModel):
+    items: list[PayView]
+    next: str | None
+
+
+@routes.get("/agreements/{placement_id}")
+async def read_agreement(placement_id: str, caller: Anyone, unit: InUnit) -> AgreementView:
+    """A placement's agreement and insurance: for its worker, its employer, and clerks of its district."""
+    return await _agreement_view(await _readable(unit, Agreement, placement_id, caller, AGREEMENT), unit)
+
+
+@routes.get("/agreements")
+async def list_agreements(caller: Anyone, unit: InUnit, limit: Limit = 20, after: After = None) -> AgreementPage:
+    """The caller's agreements, newest first; a clerk's are those of the clerk's districts."""
+    found = await readable(unit, Agreement, caller, limit=limit, after=after)
+    await unit.load(Cover, [agreement.id for agreement in found])
+    return AgreementPage(items=[await _agreement_view(one, unit) for one in found], next=_next(found, limit))
+
+
+@routes.get("/shifts/{placement_id}")
+async def read_shift(placement_id: str, caller: Anyone, unit: InUnit) -> ShiftView:
+    return _shift_view(await _readable(unit, Shift, placement_id, caller, SHIFT))
+
+
+@routes.post("/shifts/{placement_id}/start")
+async def start_shift(placement_id: str, worker: Worker, unit: InUnit) -> ShiftView:
+    """Start work: from `early_minutes` (policy.yaml) before the shift until it ends, and never without active cover.
+
+    409: `placement-cancelled`, `already-started`, `already-ended`, `no-cover`, `too-early`, `too-late`.
+    """
+    shift = await _readable(unit, Shift, placement_id, worker, SHIFT)
+    match shift.status:
+        case "cancelled":
+            raise Conflict("placement-cancelled", CANCELLED)
+        case "started":
+            raise Conflict("already-started", ALREADY_STARTED)
+        case "ended":
+            raise Conflict("already-ended", ALREADY_ENDED)
+    cover = await unit.get(Cover, placement_id)
+    if cover is None or cover.status != "active":
+        raise Conflict("no-cover", NO_COVER)
+    refusal = domain.start_refusal(shift.period, unit.now, POLICY.attendance.early)
+    if refusal:
+        opens = shift.period.start - POLICY.attendance.early
+        raise Conflict(refusal, REFUSALS[refusal], opens=_local(opens), ends=_local(shift.period.end))
+    attendance.start(unit, shift)
+    return _shift_view(shift)
+
+
+@routes.post("/shifts/{placement_id}/end")
+async def end_shift(placement_id: str, worker: Worker, unit: InUnit, body: ShiftEnd | None = None) -> ShiftView:
+    """End work, now or at the planned end, whichever is first. A piece-paid worker says how many pieces it gave.
+
+    A piece-paid shift that was ended automatically takes its pieces here afterwards, once.
+    409: `placement-cancelled`, `not-started`, `already-ended`.
+    """
+    shift = await _readable(unit, Shift, placement_id, worker, SHIFT)
+    pieces = body.pieces if body else None
+    late = attendance.awaits_pieces(shift)
+    match shift.status:
+        case "cancelled":
+            raise Conflict("placement-cancelled", CANCELLED)
+        case "planned":
+            raise Conflict("not-started", NOT_STARTED)
+        case "ended" if not late:
+            raise Conflict("already-ended", ALREADY_ENDED)
+    if (shift.pay.unit == PayUnit.piece) != (pieces is not None):
+        raise Invalid("pieces", SAY_PIECES if pieces is None else NO_PIECES)
+    if late:
+        attendance.settle(unit, shift, unit.now, pieces=pieces)
+    else:
+        attendance.end(unit, shift, unit.now, pieces=pieces)
+    return _shift_view(shift)
+
+
+@routes.get("/pay")
+async def list_pay(caller: Anyone, unit: InUnit, limit: Limit = 20, after: After = None) -> PayPage:
+    """What is or was owed to a worker, or by an employer, newest first; for a clerk, in the clerk's districts."""
+    found = await readable(unit, Payment, caller, limit=limit, after=after)
+    return PayPage(items=[_pay_view(one) for one in found], next=_next(found, limit))
+
+
+@routes.post("/pay/{placement_id}/paid")
+async def mark_paid(placement_id: str, employer: Employer, unit: InUnit) -> PayView:
+    """The employer says that the pay is on its way. 409: `already-paid`, `already-confirmed`."""
+    pay = await _readable(unit, Payment, placement_id, employer, PAY)
+    if pay.confirmed_at:
+        raise Conflict("already-confirmed", ALREADY_CONFIRMED)
+    if pay.paid_at:
+        raise Conflict("already-paid", ALREADY_PAID)
+    pay.paid_at = unit.now
+    unit.save(pay)
+    return _pay_view(pay)
+
+
+@routes.post("/pay/{placement_id}/confirm")
+async def confirm_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayView:
+    """The worker says that the pay has arrived, whether or not the employer marked it. 409: `already-confirmed`."""
+    pay = await _readable(unit, Payment, placement_id, worker, PAY)
+    if pay.confirmed_at:
+        raise Conflict("already-confirmed", ALREADY_CONFIRMED)
+    pay.confirmed_at = unit.now
+    unit.save(pay)
+    unit.cancel_timer(attendance.PAY_OVERDUE, pay.id)
+    unit.publish(
+        PayConfirmed(
+            placement_id=pay.id, amount_fen=pay.amount_fen, at=unit.now, **pay.parties.model_dump(exclude={"gig_id"})
+        )
+    )
+    return _pay_view(pay)
+
+
+P = TypeVar("P", bound=OfPlacement)
+
+
+async def _readable(unit: Unit, kind: type[P], placement_id: str, caller: Caller, what: Text) -> P:
+    found = await unit.get(kind, placement_id)
+    if found is None or not may_read(caller, found.parties):
+        raise Missing(what)
+    return found
+
+
+def _next(page: list[P], limit: int) -> str | None:
+    return page[-1].id if len(page) == limit else None
+
+
+def _local(moment: datetime) -> str:
+    return moment.astimezone(zone()).isoformat(timespec="minutes")
+
+
+async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:
+    cover = await unit.get(Cover, agreement.id)
+    if cover is None:
+        raise LookupError("an agreement stands without its cover")
+    return AgreementView(
+        placement_id=agreement.id,
+        **agreement.parties.model_dump(),
+        status="void" if agreement.void_at else "in-force",
+        sha256=agreement.sha256,
+        document=agreement.text.decode(),
+        terms=orjson.loads(agreement.text)["terms"],
+        made_at=agreement.made_at,
+        void_at=agreement.void_at,
+        void_by=agreement.void_by,
+        insurance=InsuranceView(
+            provider=cover.provider,
+            policy_id=cover.policy_id,
+            status=cover.status,
+            covers=cover.period,
+            withdrawn_at=cover.withdrawn_at,
+        ),
+    )
+
+
+def _shift_view(shift: Shift) -> ShiftView:
+    return ShiftView(placement_id=shift.id, gig_id=shift.parties.gig_id, **dict(shift))
+
+
+def _pay_view(pay: Payment) -> PayView:
+    return PayView(placement_id=pay.id, status=pay.status, **pay.parties.model_dump(), **dict(pay))

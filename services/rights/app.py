@@ -1,0 +1,12 @@
+"""rights, wired."""
+
+from services.rights import api, handlers, store
+from shared.service import Service
+
+service = Service(
+    name="rights",
+    reactions=handlers.react,
+    routes=api.routes,
+    documents=store.DOCUMENTS,
+    about="The agreement and injury cover of every placement, its shift from start to end, and pay until it arrives.",
+)

@@ -1,0 +1,86 @@
+"""The rules of rights: what is agreed and hashed, when a shift may start, what was worked, what is owed and by when."""
+
+import hashlib
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import orjson
+
+from services.rights.rules import PayDays
+from shared.contracts.matching import PlacementMade
+from shared.contracts.terms import Pay, PayMode, PayUnit, Period
+
+FORM = "kuaizhao-agreement/1"
+
+
+def agreement_text(placement: PlacementMade) -> bytes:
+    """What both sides agreed to, as canonical JSON: the same placement always gives the same bytes.
+
+    UTF-8, no space, members sorted, as in RFC 8785; a number is written as orjson writes it (28.0, where the RFC has
+    28). The bytes are kept as they are, so that whoever checks the hash needs no canonical form at all.
+    """
+    return orjson.dumps(
+        {
+            "form": FORM,
+            "placement_id": placement.placement_id,
+            "offer_id": placement.offer_id,
+            "gig_id": placement.gig_id,
+            "seat": placement.seat,
+            "worker_id": placement.worker_id,
+            "employer_id": placement.employer_id,
+            "district": placement.district,
+            "terms": placement.terms.model_dump(mode="json"),
+            "agreed_at": placement.at.isoformat().replace("+00:00", "Z"),
+        },
+        option=orjson.OPT_SORT_KEYS,
+    )
+
+
+def sha256(text: bytes) -> str:
+    return hashlib.sha256(text).hexdigest()
+
+
+def start_refusal(shift: Period, now: datetime, early: timedelta) -> Literal["too-early", "too-late"] | None:
+    """Why a shift may not start now: it may in [start - early, end)."""
+    if now < shift.start - early:
+        return "too-early"
+    return "too-late" if now >= shift.end else None
+
+
+def worked_minutes(shift: Period, started: datetime, ended: datetime) -> int:
+    """The whole minutes worked within the shift. Whoever comes early waits, and does not work, until it starts."""
+    return max(0, int((min(ended, shift.end) - max(started, shift.start)) // timedelta(minutes=1)))
+
+
+def amount_fen(pay: Pay, minutes: int, pieces: int) -> int:
+    """What is owed, in fen: the day's amount, so much a piece, or minutes at an hour's rate.
+
+    Sixtieths of a rate are rounded to the nearest fen, and half a fen up, in whole numbers throughout.
+    """
+    match pay.unit:
+        case PayUnit.day:
+            return pay.amount_fen
+        case PayUnit.piece:
+            return pay.amount_fen * pieces
+        case PayUnit.hour:
+            return (minutes * pay.amount_fen + 30) // 60
+
+
+def due_at(mode: PayMode, ended: datetime, zone: ZoneInfo, days: PayDays) -> datetime:
+    """The moment by which pay must have arrived: the end of a local day. policy.yaml names the rules' sources."""
+    worked = ended.astimezone(zone).date()
+    match mode:
+        case PayMode.same_day:
+            day = worked
+        case PayMode.weekly:
+            day = worked + timedelta(days=7 - worked.isoweekday())
+        case PayMode.monthly:
+            day = _month_after(worked).replace(day=days.monthly_day)
+            while days.rests(day):
+                day -= timedelta(days=1)
+    return datetime.combine(day + timedelta(days=1), time.min, zone).astimezone(UTC)
+
+
+def _month_after(day: date) -> date:
+    return (day.replace(day=28) + timedelta(days=4)).replace(day=1)

@@ -1,0 +1,102 @@
+"""A placement gets its agreement and its cover; a cancelled one loses them; what time brings to shifts and pay."""
+
+from collections.abc import Iterable
+
+from services.rights import attendance, domain
+from services.rights.rules import POLICY
+from services.rights.store import Agreement, Cancellation, Cover, Parties, Payment, Shift
+from shared.contracts.matching import PlacementCancelled, PlacementMade
+from shared.contracts.rights import AgreementMade, PayOverdue
+from shared.reactions import Reactions
+from shared.unit import Document, Timer, Unit
+
+react = Reactions()
+
+
+def _placement(event: PlacementMade | PlacementCancelled) -> Iterable[tuple[type[Document], str]]:
+    return [(kind, event.placement_id) for kind in (Agreement, Cover, Shift, Cancellation)]
+
+
+@react.to(PlacementMade, needs=_placement)
+async def protect(event: PlacementMade, unit: Unit) -> None:
+    """Fix the terms under a hash and enter the placement for cover, in one unit, once.
+
+    A placement that is known to be cancelled already gets both too, void and withdrawn from the start.
+    """
+    placement, span = event.placement_id, event.terms.period
+    if await unit.get(Agreement, placement):
+        return
+    parties = Parties(
+        worker_id=event.worker_id, employer_id=event.employer_id, gig_id=event.gig_id, district=event.district
+    )
+    text = domain.agreement_text(event)
+    agreement = Agreement(id=placement, parties=parties, text=text, sha256=domain.sha256(text), made_at=unit.now)
+    provider = POLICY.insurance.provider
+    cover = Cover(id=placement, parties=parties, provider=provider, policy_id=f"{provider}:{placement}", period=span)
+    shift = Shift(id=placement, parties=parties, period=span, pay=event.terms.pay)
+    for document in (agreement, cover, shift):
+        unit.save(document)
+    cancelled = await unit.get(Cancellation, placement)
+    if cancelled:
+        _void(unit, cancelled, agreement, cover, shift)
+        return
+    unit.publish(
+        AgreementMade(
+            placement_id=placement,
+            sha256=agreement.sha256,
+            policy_id=cover.policy_id,
+            starts_at=span.start,
+            **parties.model_dump(),
+        )
+    )
+
+
+@react.to(PlacementCancelled, needs=_placement)
+async def void(event: PlacementCancelled, unit: Unit) -> None:
+    """Void the agreement and withdraw the cover from now on. What has been worked stays, and stays owed."""
+    placement = event.placement_id
+    agreement = await unit.get(Agreement, placement)
+    cover = await unit.get(Cover, placement)
+    shift = await unit.get(Shift, placement)
+    if agreement and cover and shift:
+        if not agreement.void_at and shift.status != "ended":
+            _void(unit, Cancellation(id=placement, at=event.at, by=event.by), agreement, cover, shift)
+    elif not await unit.get(Cancellation, placement):
+        unit.save(Cancellation(id=placement, at=event.at, by=event.by))
+
+
+def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cover, shift: Shift) -> None:
+    agreement.void_at, agreement.void_by = cancelled.at, cancelled.by
+    cover.status, cover.withdrawn_at = "withdrawn", cancelled.at
+    if shift.status == "started":
+        attendance.end(unit, shift, cancelled.at, automatic=True)
+    else:
+        shift.status = "cancelled"
+    for document in (agreement, cover, shift):
+        unit.save(document)
+
+
+@react.at(attendance.SHIFT_END)
+async def end_open_shift(timer: Timer, unit: Unit) -> None:
+    """Nobody ended it: it ended when it was planned to."""
+    shift = await unit.get(Shift, timer.subject)
+    if shift and shift.status == "started":
+        attendance.end(unit, shift, shift.period.end, automatic=True)
+
+
+@react.at(attendance.PAY_OVERDUE)
+async def call_overdue(timer: Timer, unit: Unit) -> None:
+    """The due time has come, and the worker has not confirmed that the pay arrived."""
+    pay = await unit.get(Payment, timer.subject)
+    if pay is None or pay.confirmed_at or pay.overdue:
+        return
+    pay.overdue = True
+    unit.save(pay)
+    unit.publish(
+        PayOverdue(
+            placement_id=pay.id,
+            amount_fen=pay.amount_fen,
+            due_at=pay.due_at,
+            **pay.parties.model_dump(exclude={"gig_id"}),
+        )
+    )

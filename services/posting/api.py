@@ -1,0 +1,465 @@
+"""posting over HTTP: employers register and are verified; gigs are posted, amended, closed and searched."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any, Self
+
+from fastapi import Depends, Query, Request
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    with_config,
+)
+from typing_extensions import TypedDict
+
+from services.posting import lifecycle, store
+from services.posting.domain import CloseReason, EmployerStatus, GigStatus, Policy, broken_rules, credit_code
+from services.posting.store import Employer, Gig, Mark
+from shared import auth
+from shared.contracts.posting import GigTerms
+from shared.contracts.terms import Code, District, Hiring, Instant, Occupation, Pay, Period, Place
+from shared.http import INVALID, InUnit, Routes
+from shared.problems import Conflict, Forbidden, Invalid, Missing, Problem, Text
+from shared.sealed import Sealer
+from shared.unit import Unit
+from shared.wording import Said
+
+routes = Routes("posting")
+
+EMPLOYER = Text("employer", "用工主体")
+NOT_VERIFIED = Text(
+    "Your business is not verified now, so it cannot post. Register it and have a clerk check the licence.",
+    "您的企业目前未通过核验，不能发布岗位。请先登记并由工作人员核验营业执照。",
+)
+CODE_TAKEN = Text(
+    "Another account has registered this credit code. Ask a clerk if it is yours.",
+    "该统一社会信用代码已由其他账号登记，如属于您请联系工作人员。",
+)
+OTHER_DISTRICT = Text("This is not a business of your districts.", "该企业不在您负责的区县。")
+OTHER_EMPLOYER = Text("This is another employer's gig.", "该岗位属于其他用工主体。")
+REASON_NEEDED = Text("is required when the employer is refused", "不通过时必须填写原因")
+CHANGED = Text(
+    "It was changed meanwhile and is at revision {revision}. Read it again.",
+    "内容已被修改，当前修订号为 {revision}，请重新查看。",
+)
+NO_CURSOR = Text("must be the `next` of the page before", "应为上一页返回的 next")
+
+
+def _text(least: int, most: int) -> Any:
+    return StringConstraints(strip_whitespace=True, min_length=least, max_length=most)
+
+
+def _to_the_second(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
+Second = Annotated[Instant, AfterValidator(_to_the_second)]
+"""A moment to the second: what is said, stored and compared is the same."""
+
+# --- employers -----------------------------------------------------------------------------------------------------
+
+
+class EmployerForm(BaseModel):
+    """A business as it registers. A clerk compares all but the contact with the licence."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, _text(2, 100)]
+    credit_code: Annotated[str, AfterValidator(credit_code), Field(examples=["91350100M000100Y43"])]
+    licence_no: Annotated[str, _text(4, 40)]
+    district: District
+    contact_name: Annotated[str, _text(2, 40)]
+
+
+class EmployerView(BaseModel):
+    """An employer, for itself and its clerks. `reason`: why it was refused; `revision` counts its checked details."""
+
+    employer_id: str
+    status: EmployerStatus
+    reason: str | None
+    verified_until: Instant | None
+    name: str
+    credit_code: str
+    licence_no: str
+    district: District
+    contact_name: str
+    revision: int
+
+    @classmethod
+    def of(cls, employer: Employer, sealer: Sealer, now: datetime) -> Self:
+        lapsed = employer.status == "verified" and employer.checked_until(now) is None
+        return cls(
+            employer_id=employer.id,
+            status="lapsed" if lapsed else employer.status,
+            contact_name=sealer.open(employer.contact, subject=employer.id, field="contact_name"),
+            **employer.model_dump(include={"reason", "verified_until", *EmployerForm.model_fields, "revision"}),
+        )
+
+
+class EmployerPage(BaseModel):
+    items: list[EmployerView]
+    next: str | None
+
+
+class Verification(BaseModel):
+    """A clerk's decision. With `revision` it holds only for the details that the clerk saw."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    approved: bool
+    reason: Annotated[str, _text(2, 500)] | None = None
+    revision: int | None = None
+
+
+async def _policy(request: Request) -> Policy:
+    policy: Policy = request.app.state.policy
+    return policy
+
+
+async def _sealer(request: Request) -> Sealer:
+    sealer: Sealer = request.app.state.sealer
+    return sealer
+
+
+InPolicy = Annotated[Policy, Depends(_policy)]
+InSealer = Annotated[Sealer, Depends(_sealer)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+@routes.put("/employers/me")
+async def register(form: EmployerForm, caller: auth.Employer, unit: InUnit, sealer: InSealer) -> EmployerView:
+    """Register, or change what is registered. 409 `credit-code-taken` when another account has the code.
+
+    New details, and a check that failed or ended, wait for a clerk (status `pending`).
+    """
+    holder = await store.employer_with_code(unit, form.credit_code)
+    if holder is not None and holder.id != caller.id:
+        raise Conflict("credit-code-taken", CODE_TAKEN)
+    details = form.model_dump(exclude={"contact_name"})
+    contact = sealer.seal(form.contact_name, subject=caller.id, field="contact_name")
+    employer = await unit.get(Employer, caller.id) or Employer(id=caller.id, contact=contact, **details)
+    employer.contact = contact
+    lifecycle.submit(unit, employer, details)
+    return EmployerView.of(employer, sealer, unit.now)
+
+
+@routes.get("/employers/me")
+async def my_registration(caller: auth.Employer, unit: InUnit, sealer: InSealer) -> EmployerView:
+    employer = await unit.get(Employer, caller.id)
+    if employer is None:
+        raise Missing(EMPLOYER)
+    return EmployerView.of(employer, sealer, unit.now)
+
+
+@routes.get("/employers")
+async def employers_to_check(
+    *,
+    caller: auth.Clerk,
+    unit: InUnit,
+    sealer: InSealer,
+    status: EmployerStatus = "pending",
+    limit: Limit = 20,
+    after: str | None = None,
+) -> EmployerPage:
+    """Employers of a status in the clerk's districts, by id."""
+    districts = None if caller.role == "operator" else caller.districts
+    found = await store.employers(unit, status, districts, after=after, limit=limit + 1)
+    items = [EmployerView.of(employer, sealer, unit.now) for employer in found[:limit]]
+    return EmployerPage(items=items, next=items[-1].employer_id if len(found) > limit else None)
+
+
+@routes.post("/employers/{employer_id}/verification")
+async def decide(
+    *, employer_id: str, decision: Verification, caller: auth.Clerk, unit: InUnit, sealer: InSealer, policy: InPolicy
+) -> EmployerView:
+    """Approve an employer for the months the policy gives, or refuse it with a reason, which also closes its gigs.
+
+    403 outside the clerk's districts; 409 `employer-changed` when `revision` is not the current one.
+    """
+    employer = await unit.get(Employer, employer_id)
+    if employer is None:
+        raise Missing(EMPLOYER)
+    if not caller.covers(employer.district):
+        raise Forbidden(OTHER_DISTRICT)
+    if decision.revision not in (None, employer.revision):
+        raise Conflict("employer-changed", CHANGED, revision=employer.revision)
+    if decision.approved:
+        lifecycle.verify(unit, employer, policy)
+    elif decision.reason:
+        await lifecycle.suspend(unit, employer, "rejected", decision.reason)
+    else:
+        raise Invalid("reason", REASON_NEEDED)
+    return EmployerView.of(employer, sealer, unit.now)
+
+
+# --- gigs ----------------------------------------------------------------------------------------------------------
+
+
+class PlaceForm(Place):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PayForm(Pay):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PeriodForm(Period):
+    model_config = ConfigDict(extra="forbid")
+
+    start: Second
+    end: Second
+
+    @field_validator("end")
+    @classmethod
+    def _after_start(cls, end: datetime, info: ValidationInfo) -> datetime:
+        if "start" in info.data and end <= info.data["start"]:
+            raise Said("must be after the start", "应晚于开始时间")
+        return end
+
+
+Title = Annotated[str, _text(2, 60)]
+Content = Annotated[str, _text(4, 2000)]
+Headcount = Annotated[int, Field(strict=True, ge=1)]
+Codes = Annotated[tuple[Code, ...], Field(max_length=20)]
+
+
+class GigForm(BaseModel):
+    """A gig as it is posted, by the caller.
+
+    Mandatory is what the notice of January 2026 asks of a post: headcount, conditions (`skills` and `certificates`,
+    which may be empty), content, place, basic pay, validity. `valid_until` is at the latest the end of the shift. No
+    field takes money from a worker.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    district: District
+    title: Title
+    occupation: Occupation
+    content: Content
+    place: PlaceForm
+    period: PeriodForm
+    headcount: Headcount
+    pay: PayForm
+    skills: Codes
+    certificates: Codes
+    meals: bool = False
+    lodging: bool = False
+    night_work: bool = False
+    hiring: Hiring = "instant"
+    valid_until: Second
+
+
+@with_config(ConfigDict(extra="forbid"))
+class GigChanges(TypedDict, total=False):
+    """What changes; the rest stays. With `revision` it holds only for the terms that the employer saw."""
+
+    revision: int
+    title: Title
+    occupation: Occupation
+    content: Content
+    place: PlaceForm
+    period: PeriodForm
+    headcount: Headcount
+    pay: PayForm
+    skills: Codes
+    certificates: Codes
+    meals: bool
+    lodging: bool
+    night_work: bool
+    hiring: Hiring
+    valid_until: Second
+
+
+_GIG_CHANGES = TypeAdapter(GigChanges)
+
+
+class GigView(GigTerms):
+    """A gig as everyone sees it: pay in fen, times in UTC, `distance_m` in metres when searched near a point."""
+
+    gig_id: str
+    district: District
+    status: GigStatus
+    closed_reason: CloseReason | None
+    placed: int
+    revision: int
+    posted_at: Instant
+    distance_m: int | None = None
+
+    @classmethod
+    def of(cls, gig: Gig, now: datetime, distance_m: float | None = None) -> Self:
+        expired = gig.status != "closed" and gig.expired(now)
+        return cls(
+            gig_id=gig.id,
+            status="closed" if expired else gig.status,
+            closed_reason="expired" if expired else gig.closed_reason,
+            distance_m=None if distance_m is None else round(distance_m),
+            **gig.terms.model_dump(),
+            **gig.model_dump(include={"district", "placed", "revision", "posted_at"}),
+        )
+
+
+class GigPage(BaseModel):
+    items: list[GigView]
+    next: str | None
+
+
+@routes.post("/gigs", status_code=201)
+async def post_gig(form: GigForm, caller: auth.Employer, unit: InUnit, policy: InPolicy) -> GigView:
+    """Open a gig. 403 `employer-not-verified`; 422 names every field that is missing or against the policy."""
+    employer, until = await _verified(unit, caller)
+    fields = form.model_dump(exclude={"district"})
+    terms = GigTerms(employer_id=employer.id, employer_name=employer.name, **fields)
+    _refuse(broken_rules(terms, policy, now=unit.now, verified_until=until))
+    return GigView.of(lifecycle.post(unit, employer, form.district, terms), unit.now)
+
+
+@routes.patch("/gigs/{gig_id}")
+async def amend_gig(gig_id: str, changes: GigChanges, caller: auth.Employer, unit: InUnit, policy: InPolicy) -> GigView:
+    """Change an open gig before its shift begins; the district stays.
+
+    409 `gig-closed`, `gig-full`, `gig-started`, `gig-changed` (`revision` is not the current one) or
+    `headcount-below-placed`; 403 and 422 as for a post.
+    """
+    gig = await _own_gig(unit, gig_id, caller)
+    employer, until = await _verified(unit, caller)
+    if changes.pop("revision", gig.revision) != gig.revision:
+        raise Conflict("gig-changed", CHANGED, revision=gig.revision)
+    lifecycle.may_amend(unit, gig)
+    fields = gig.terms.model_dump() | {"employer_name": employer.name} | _GIG_CHANGES.dump_python(changes)
+    terms = GigTerms.model_validate(fields)
+    _refuse(broken_rules(terms, policy, now=unit.now, verified_until=until, before=gig.terms))
+    if terms != gig.terms:
+        lifecycle.amend(unit, gig, terms)
+    return GigView.of(gig, unit.now)
+
+
+@routes.post("/gigs/{gig_id}/close")
+async def close_gig(gig_id: str, caller: auth.Employer, unit: InUnit) -> GigView:
+    """End a gig: no further offer is made from it, its placements stay. A closed gig stays as it is."""
+    gig = await _own_gig(unit, gig_id, caller)
+    lifecycle.close(unit, gig, "employer")
+    return GigView.of(gig, unit.now)
+
+
+@routes.get("/gigs/{gig_id}")
+async def read_gig(gig_id: str, unit: InUnit) -> GigView:
+    """A gig in any state; public."""
+    return GigView.of(await _gig(unit, gig_id), unit.now)
+
+
+@routes.get("/employers/me/gigs")
+async def my_gigs(caller: auth.Employer, unit: InUnit, limit: Limit = 20, after: str | None = None) -> GigPage:
+    """The caller's gigs in every state, newest first."""
+    return _page(await store.gigs_of(unit, caller.id, after=after, limit=limit + 1), limit, unit.now)
+
+
+async def _gig(unit: Unit, gig_id: str) -> Gig:
+    gig = await unit.get(Gig, gig_id)
+    if gig is None:
+        raise Missing(lifecycle.GIG)
+    return gig
+
+
+async def _own_gig(unit: Unit, gig_id: str, caller: auth.Caller) -> Gig:
+    gig = await _gig(unit, gig_id)
+    if gig.terms.employer_id != caller.id:
+        raise Forbidden(OTHER_EMPLOYER)
+    return gig
+
+
+async def _verified(unit: Unit, caller: auth.Caller) -> tuple[Employer, datetime]:
+    """The caller as an employer that may post, and until when it may."""
+    employer = await unit.get(Employer, caller.id)
+    until = employer.checked_until(unit.now) if employer else None
+    if employer is None or until is None:
+        raise Forbidden(NOT_VERIFIED, code="employer-not-verified")
+    return employer, until
+
+
+def _refuse(faults: tuple[Any, ...]) -> None:
+    if faults:
+        raise Problem(422, "invalid-fields", INVALID, faults=faults)
+
+
+def _page(gigs: Sequence[Gig], limit: int, now: datetime) -> GigPage:
+    """A page of the gigs that were asked for with one more than its limit."""
+    items = [GigView.of(gig, now) for gig in gigs[:limit]]
+    return GigPage(items=items, next=items[-1].gig_id if len(gigs) > limit else None)
+
+
+# --- search --------------------------------------------------------------------------------------------------------
+
+
+class GigSearch(BaseModel):
+    """Which open gigs: of these districts (none for all), this occupation, near a point (then the nearest come first).
+
+    `near` is `lat,lon` in WGS 84 degrees; `within_m` metres around it.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    district: Annotated[list[District], Field(max_length=50)] = []
+    occupation: Occupation | None = None
+    near: Annotated[str, StringConstraints(max_length=60), Field(examples=["28.2278,112.9389"])] | None = None
+    within_m: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+    after: str | None = None
+
+    @field_validator("near")
+    @classmethod
+    def _on_earth(cls, near: str | None) -> str | None:
+        if near is not None and not _is_point(near):
+            raise Said("must be lat,lon such as 28.2278,112.9389", "应为 纬度,经度，例如 28.2278,112.9389")
+        return near
+
+    @field_validator("within_m")
+    @classmethod
+    def _around_something(cls, within_m: int | None, info: ValidationInfo) -> int | None:
+        if within_m is not None and info.data.get("near", "") is None:
+            raise Said("needs `near`", "需与 near 一起使用")
+        return within_m
+
+
+def _is_point(text: str) -> bool:
+    try:
+        lat, lon = map(float, text.split(","))
+    except ValueError:
+        return False
+    return -90 <= lat <= 90 and -180 <= lon <= 180
+
+
+@routes.get("/gigs")
+async def search_gigs(search: Annotated[GigSearch, Query()], unit: InUnit) -> GigPage:
+    """Open, valid gigs of all districts or some: the nearest first when `near` is given, else the newest. Public.
+
+    Pages go on after the last gig seen, so that a new gig neither repeats nor hides one.
+    """
+    limit, now = search.limit, unit.now
+    query = store.searchable(now, search.district, search.occupation)
+    if search.near is None:
+        return _page(await store.newest(unit, query, after=search.after, limit=limit + 1), limit, now)
+    lat, lon = map(float, search.near.split(","))
+    mark = None if search.after is None else _mark(search.after)
+    found = await store.nearest(unit, query, lat=lat, lon=lon, within_m=search.within_m, after=mark, limit=limit + 1)
+    items = [GigView.of(gig, now, distance_m) for distance_m, gig in found[:limit]]
+    last = found[limit - 1] if len(found) > limit else None
+    return GigPage(items=items, next=f"{last.distance_m!r}:{last.gig.id}" if last else None)
+
+
+def _mark(cursor: str) -> Mark:
+    distance, _, gig_id = cursor.partition(":")
+    try:
+        mark = Mark(float(distance), gig_id)
+    except ValueError:
+        raise Invalid("after", NO_CURSOR) from None
+    if not gig_id or not math.isfinite(mark.distance_m) or mark.distance_m < 0:
+        raise Invalid("after", NO_CURSOR)
+    return mark

@@ -1,0 +1,127 @@
+"""The rules of posting: plain functions on plain data, without I/O and without a clock."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.contracts.posting import GigTerms
+from shared.problems import Fault, Text
+from shared.wording import Said
+
+EmployerStatus = Literal["pending", "verified", "rejected", "lapsed"]
+GigStatus = Literal["open", "filled", "closed"]
+CloseReason = Literal["employer", "expired", "suspended"]
+
+# --- unified social credit code ------------------------------------------------------------------------------------
+
+CREDIT_CHARACTERS = "0123456789ABCDEFGHJKLMNPQRTUWXY"
+_CREDIT_SHAPE = re.compile(f"[{CREDIT_CHARACTERS}]{{2}}[0-9]{{6}}[{CREDIT_CHARACTERS}]{{10}}")
+
+
+def credit_check(body: str) -> str:
+    """The check character of the 17 characters before it (GB 32100-2015, after ISO 7064 MOD 31-3)."""
+    weighted = sum(CREDIT_CHARACTERS.index(character) * pow(3, place, 31) for place, character in enumerate(body))
+    return CREDIT_CHARACTERS[-weighted % 31]
+
+
+def credit_code(text: str) -> str:
+    """A unified social credit code in capitals, without blanks around it. Raises `Said` when it is none.
+
+    GB 32100-2015: 18 digits and capital letters without I, O, S, V, Z; places 3 to 8 are the registering authority's
+    division; the last is the check character.
+    """
+    code = text.strip().upper()
+    if not _CREDIT_SHAPE.fullmatch(code):
+        raise Said(
+            "must be a unified social credit code: 18 digits and capital letters without I, O, S, V, Z",
+            "应为统一社会信用代码：18 位数字和大写字母，不含 I、O、S、V、Z",
+        )
+    if credit_check(code[:17]) != code[17]:
+        raise Said(
+            "is no unified social credit code: its check character does not fit; compare it with the licence",
+            "不是有效的统一社会信用代码：校验码不符，请与营业执照核对",
+        )
+    return code
+
+
+# --- what a post may say -------------------------------------------------------------------------------------------
+
+
+class Bounds(BaseModel):
+    """A box of WGS 84 degrees, its edges included."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    south: float
+    west: float
+    north: float
+    east: float
+
+
+class Policy(BaseModel):
+    """A region's limits, from policy.yaml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    max_validity_days: Annotated[int, Field(gt=0)]
+    max_headcount: Annotated[int, Field(gt=0)]
+    min_lead_minutes: Annotated[int, Field(ge=0)]
+    max_shift_hours: Annotated[int, Field(gt=0, le=24)]
+    verification_days: Annotated[int, Field(gt=0, le=181)]
+    bounds: Bounds
+
+
+TOO_SOON = Text(
+    "must be at least {minutes} minutes from now ({earliest} or later)",
+    "应至少在 {minutes} 分钟之后（不早于 {earliest}）",
+)
+TOO_LONG = Text("must be at most {hours} hours after the start", "应在开始后 {hours} 小时以内")
+TOO_MANY = Text("must be at most {most}", "应不大于 {most}")
+OUTSIDE = Text("must be from {low} to {high} degrees", "应在 {low} 到 {high} 度之间")
+PAST = Text("must be later than now", "应晚于当前时间")
+AFTER_SHIFT = Text("must not be after the end of the shift ({end})", "不得晚于班次结束时间（{end}）")
+TOO_FAR = Text("must be at most {days} days from now ({latest} or earlier)", "有效期最长 {days} 天（不晚于 {latest}）")
+UNCHECKED = Text(
+    "must not be after {until}, when the check of your business ends; have it renewed or choose an earlier time",
+    "不得晚于企业核验到期时间（{until}），请先办理重新核验或选择更早的时间",
+)
+
+
+def broken_rules(
+    terms: GigTerms, policy: Policy, *, now: datetime, verified_until: datetime, before: GigTerms | None = None
+) -> tuple[Fault, ...]:
+    """Every field of a gig's terms that is against the policy; none when they may stand.
+
+    `before` are the terms that an amendment changes: a start that stays needs no lead any more. No gig outlives the
+    check of its employer (`verified_until`).
+    """
+    period, place, faults = terms.period, terms.place, []
+
+    def require(holds: bool, field: str, text: Text, **figures: Any) -> None:
+        if not holds:
+            faults.append(Fault(field, Text(text.en.format(**figures), text.zh.format(**figures))))
+
+    earliest = now + timedelta(minutes=policy.min_lead_minutes)
+    latest = now + timedelta(days=policy.max_validity_days)
+    bounds, until = policy.bounds, terms.valid_until
+    require(
+        period.start >= earliest or (before is not None and period.start == before.period.start),
+        "period.start", TOO_SOON, minutes=policy.min_lead_minutes, earliest=written(earliest),
+    )  # fmt: skip
+    longest = timedelta(hours=policy.max_shift_hours)
+    require(period.end - period.start <= longest, "period.end", TOO_LONG, hours=policy.max_shift_hours)
+    require(terms.headcount <= policy.max_headcount, "headcount", TOO_MANY, most=policy.max_headcount)
+    require(bounds.south <= place.lat <= bounds.north, "place.lat", OUTSIDE, low=bounds.south, high=bounds.north)
+    require(bounds.west <= place.lon <= bounds.east, "place.lon", OUTSIDE, low=bounds.west, high=bounds.east)
+    require(until > now, "valid_until", PAST)
+    require(until <= period.end, "valid_until", AFTER_SHIFT, end=written(period.end))
+    require(until <= latest, "valid_until", TOO_FAR, days=policy.max_validity_days, latest=written(latest))
+    require(until <= verified_until, "valid_until", UNCHECKED, until=written(verified_until))
+    return tuple(faults)
+
+
+def written(moment: datetime) -> str:
+    """A UTC time as RFC 3339 to the second, such as 2026-11-22T22:00:00Z."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,277 @@
+"""Who is offered which gig: arrays in, arrays out. No clock, no I/O, no chance but the seed's.
+
+Hard rules say which pairs may be; a weighted score says how good each is; an exact assignment takes as many pairs as
+can be, and of those the best in sum. All stand in an order drawn by the seed, and every tie is decided by that order,
+so the same inputs and seed give the same offers, in whatever order the inputs come. Neither sex nor age is known here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from services.matching.rules import Rules
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+Bits = NDArray[np.uint64]
+Names = NDArray[np.str_]
+Scores = NDArray[np.int16]
+
+SCALE = 10_000
+"""A score is a whole number of ten-thousandths: what differs by less is a tie."""
+
+INELIGIBLE = -1
+EARTH_M = 6_371_008.8
+BLOCK_PAIRS = 200_000
+TIERS = 3
+
+
+class _Rows:
+    """Columns of equal length."""
+
+    def at(self, index: Ints) -> Self:
+        """These rows, in this order; an index of shape (n, 1) gives columns that broadcast against other rows."""
+        return type(self)(*(getattr(self, field.name)[index] for field in fields(self)))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class Gigs(_Rows):
+    """Gigs with open seats, one a row. Degrees, milliseconds since 1970, fen an hour (0: cannot be told)."""
+
+    ids: Names
+    seats: Ints
+    offers: Ints
+    """Open offers."""
+    lat: Floats
+    lon: Floats
+    start: Ints
+    end: Ints
+    lead_s: Ints
+    """Seconds from now to the start."""
+    pay: Ints
+    night: Flags
+    needs: Bits
+    """Skills and certificates asked for, as bits: shape (gigs, words)."""
+    asked: Ints
+    """How many those are."""
+
+
+@dataclass(frozen=True, eq=False)
+class People(_Rows):
+    """People who wait and hold no offer, one a row."""
+
+    ids: Names
+    lat: Floats
+    lon: Floats
+    reach_m: Ints
+    floor: Ints
+    waited_s: Ints
+    tier: Ints
+    minor: Flags
+    has: Bits
+    """Which of the window's skills and certificates they have: shape (people, words)."""
+    known: Ints
+    """How many skills and certificates they have in all."""
+
+
+class Busy(NamedTuple):
+    """Half-open periods [start, end) already promised, one a row; `person` is a row of `People`."""
+
+    person: Ints
+    start: Ints
+    end: Ints
+
+
+@dataclass(frozen=True, eq=False)
+class Offers:
+    """Rows of `Gigs` and `People` that belong together, the most urgent first, with the figures behind each."""
+
+    gig: Ints
+    person: Ints
+    layer: Ints
+    """1: the first offer of a seat, 2: the second, …"""
+    score: Ints
+    distance_m: Ints
+    fit: Floats
+    hardship: Floats
+
+
+class _Worth(NamedTuple):
+    score: Scores
+    distance_m: Floats
+    fit: Floats
+    hardship: Floats
+
+
+def match(gigs: Gigs, people: People, busy: Busy, refused: Ints, rules: Rules, seed: int) -> Offers:
+    """The offers of one window. `refused` holds (gig, person) rows that are not offered again, shape (n, 2).
+
+    Each open seat gets its first offer before any gets a second, and none more than `rules.exposure`. At most
+    `rules.offers_per_window` offers come of one window, one a person.
+    """
+    draw = np.random.default_rng(seed)
+    gig_order, person_order = _drawn(gigs.ids, draw), _drawn(people.ids, draw)
+    gigs, people = gigs.at(gig_order), people.at(person_order)
+    gig_place, person_place = np.argsort(gig_order), np.argsort(person_order)
+
+    score = _scores(gigs, people, rules)
+    score[gig_place[refused[:, 0]], person_place[refused[:, 1]]] = INELIGIBLE
+    _bar_busy(score, gigs, busy._replace(person=person_place[busy.person]))
+
+    given = np.zeros_like(gigs.seats)
+    free = np.ones(len(people.ids), dtype=np.bool_)
+    found: list[Ints] = []
+    for layer in range(1, rules.exposure + 1):
+        left = rules.offers_per_window - int(given.sum())
+        want = _capped(np.clip(layer * gigs.seats - gigs.offers - given, 0, gigs.seats), left)
+        for gig, person in _assigned(score, want, free, rules):
+            np.add.at(given, gig, 1)
+            free[person] = False
+            found.append(np.stack([np.full_like(gig, layer), -score[gig, person].astype(np.int64), gig, person]))
+    rows = np.concatenate([np.empty((4, 0), np.int64), *found], axis=1)
+    layer_, minus, gig, person = rows[:, np.lexsort(rows[::-1])]
+    worth = _worth(gigs.at(gig), people.at(person), rules)
+    return Offers(
+        gig_order[gig],
+        person_order[person],
+        layer_,
+        -minus,
+        worth.distance_m.astype(np.int64),
+        worth.fit,
+        worth.hardship,
+    )
+
+
+# --- what a pair is worth --------------------------------------------------------------------------------------------
+
+
+def _worth(gigs: Gigs, people: People, rules: Rules) -> _Worth:
+    """Scores of pairs, `INELIGIBLE` where a hard rule forbids. The two may be rows of pairs, or broadcast.
+
+    Distances are those of a flat map around the gig, which is off by less than 1 % at 100 km.
+    """
+    north = np.radians(gigs.lat - people.lat)
+    east = np.radians(gigs.lon - people.lon) * np.cos(np.radians(gigs.lat))
+    distance = np.rint(EARTH_M * np.sqrt(north * north + east * east))
+    eligible = (
+        (distance <= people.reach_m)
+        & (distance * 60 <= gigs.lead_s * rules.travel_m_per_minute)
+        & (gigs.pay >= people.floor)
+        & ~(gigs.night & people.minor)
+        & ((people.has & gigs.needs) == gigs.needs).all(axis=-1)
+    )
+    fit = (1 + gigs.asked) / (1 + np.maximum(people.known, gigs.asked))
+    hardship = rules.hardship * people.tier / TIERS
+    weights = rules.weights
+    total = (
+        weights.distance * (1 - np.minimum(distance / rules.far_m, 1))
+        + weights.pay * np.clip(gigs.pay / np.maximum(people.floor, rules.usual_fen_per_hour) - 1, 0, 1)
+        + weights.fit * fit
+        + (weights.waiting * np.minimum(people.waited_s / (60 * rules.long_wait_minutes), 1) + hardship)
+    )
+    score = np.where(eligible, np.rint(SCALE * total), INELIGIBLE).astype(np.int16)
+    return _Worth(score, distance, fit, hardship)
+
+
+def _scores(gigs: Gigs, people: People, rules: Rules) -> Scores:
+    """The score of every pair, shape (gigs, people), reckoned in blocks that fit a processor's cache."""
+    score = np.empty((len(gigs.ids), len(people.ids)), np.int16)
+    step = max(1, BLOCK_PAIRS // max(1, len(people.ids)))
+    for first in range(0, len(gigs.ids), step):
+        rows = np.arange(first, min(first + step, len(gigs.ids)))
+        score[rows] = _worth(gigs.at(rows[:, None]), people, rules).score
+    return score
+
+
+def _bar_busy(score: Scores, gigs: Gigs, busy: Busy) -> None:
+    for row in range(len(gigs.ids)):
+        overlaps = (gigs.start[row] < busy.end) & (busy.start < gigs.end[row])
+        score[row, busy.person[overlaps]] = INELIGIBLE
+
+
+# --- who goes where --------------------------------------------------------------------------------------------------
+
+
+def _assigned(score: Scores, want: Ints, free: Flags, rules: Rules) -> Iterator[tuple[Ints, Ints]]:
+    """Pairs of gig and person until nobody who fits is free for a gig that wants somebody.
+
+    Each round assigns over every gig's best candidates, and the next round looks twice as wide. A round whose seats
+    are no more than `rules.candidates` loses nothing by that: of n seats none needs a person below its n best.
+    """
+    want, free = want.copy(), free.copy()
+    width = rules.candidates
+    while True:
+        gigs, people = np.flatnonzero(want), np.flatnonzero(free)
+        part = score[np.ix_(gigs, people)]
+        fits = (part >= 0).any(axis=1)
+        gigs, part = gigs[fits], part[fits]
+        if not gigs.size:
+            return
+        best = [_best(row, max(width, int(wanted))) for row, wanted in zip(part, want[gigs], strict=True)]
+        kept = np.unique(np.concatenate(best))
+        wanted_rows = np.minimum(want[gigs], kept.size)
+        if int(wanted_rows.sum()) * kept.size <= rules.exact_pairs:
+            rows, columns = _exact(part[:, kept], wanted_rows)
+            columns = kept[columns]
+        else:
+            rows, columns = _greedy(part, best, wanted_rows)
+        gig, person = gigs[rows], people[columns]
+        np.subtract.at(want, gig, 1)
+        free[person] = False
+        width *= 2
+        yield gig, person
+
+
+def _best(row: Scores, width: int) -> Ints:
+    """The places of a row's best scores, at most `width`; of equal ones those drawn first."""
+    fits = np.flatnonzero(row >= 0)
+    if fits.size > width:
+        rank = row[fits].astype(np.int64) * row.size - fits
+        fits = fits[np.argpartition(rank, -width)[-width:]]
+    return fits
+
+
+def _exact(score: Scores, want: Ints) -> tuple[Ints, Ints]:
+    """As many pairs as can be, and of those the greatest sum of scores. One row a seat."""
+    seats = np.repeat(np.arange(len(want)), want)
+    fits = score[seats] >= 0
+    # Whole numbers all the way, far below 2^53, so that no rounding decides.
+    more_than_any_sum = 4 * SCALE * (min(fits.shape) + 1)
+    gain = np.where(fits, score[seats] + np.float64(more_than_any_sum), 0.0)
+    rows, columns = linear_sum_assignment(gain, maximize=True)
+    real = fits[rows, columns]
+    return seats[rows[real]], columns[real].astype(np.int64)
+
+
+def _greedy(score: Scores, candidates: list[Ints], want: Ints) -> tuple[Ints, Ints]:
+    """The best pair of all, then the best of what is left, …: for windows too large for the exact way."""
+    rows = np.repeat(np.arange(len(candidates)), [len(found) for found in candidates])
+    columns = np.concatenate(candidates)
+    order = np.lexsort((columns, rows, -score[rows, columns].astype(np.int64)))
+    left, taken = want.tolist(), set[int]()
+    pairs: list[tuple[int, int]] = []
+    for row, column in zip(rows[order].tolist(), columns[order].tolist(), strict=True):
+        if left[row] and column not in taken:
+            left[row] -= 1
+            taken.add(column)
+            pairs.append((row, column))
+    chosen = np.array(pairs, np.int64).reshape(-1, 2)
+    return chosen[:, 0], chosen[:, 1]
+
+
+def _drawn(ids: Names, draw: np.random.Generator) -> Ints:
+    """All rows in an order that depends on the ids and the seed alone."""
+    order: Ints = np.argsort(ids, kind="stable")[draw.permutation(len(ids))]
+    return order
+
+
+def _capped(want: Ints, most: int) -> Ints:
+    """The same wishes, cut so that they sum to at most `most`: first drawn, first served."""
+    left = most - (np.cumsum(want) - want)
+    cut: Ints = np.clip(left, 0, want)
+    return cut

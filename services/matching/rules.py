@@ -1,0 +1,66 @@
+"""The figures the market matches by (rules.yaml), as typed values."""
+
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Weights(BaseModel):
+    """What each term of a pair's score counts; they sum to 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    distance: Share
+    pay: Share
+    fit: Share
+    waiting: Share
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        total = self.distance + self.pay + self.fit + self.waiting
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"weights must sum to 1, not {total:g}")
+        return self
+
+
+class Rules(BaseModel):
+    """One version of a district's rules; rules.yaml says what each figure means. `name` is in every offer."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    window_ms: Annotated[int, Field(ge=10, le=60_000)]
+    exposure: Annotated[int, Field(ge=1, le=100)]
+    offer_seconds: Annotated[int, Field(ge=1, le=86_400)]
+    confirm_seconds: Annotated[int, Field(ge=1, le=86_400)]
+    weights: Weights
+    hardship: Share
+    far_m: Annotated[int, Field(ge=100)]
+    long_wait_minutes: Annotated[int, Field(ge=1)]
+    usual_fen_per_hour: Annotated[int, Field(ge=1)]
+    travel_m_per_minute: Annotated[int, Field(ge=1)]
+    candidates: Annotated[int, Field(ge=1)]
+    exact_pairs: Annotated[int, Field(ge=0)]
+    offers_per_window: Annotated[int, Field(ge=1)]
+    gigs_per_window: Annotated[int, Field(ge=1)]
+    people_per_window: Annotated[int, Field(ge=1)]
+
+    @property
+    def offer_stands(self) -> timedelta:
+        return timedelta(seconds=self.offer_seconds)
+
+    @property
+    def confirm_within(self) -> timedelta:
+        return timedelta(seconds=self.confirm_seconds)
+
+
+@cache
+def default_rules() -> Rules:
+    """The rules of a district that has none of its own."""
+    return Rules.model_validate(yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text("utf-8")))

@@ -112,9 +112,9 @@ class Process(ABC):
                 await self.settle()
         except TimeoutError:
             await self.stop()
-            raise CannotRun(f"{self.name} was not ready after {self.patience:.0f} s{self._last_words()}") from None
+            raise CannotRun(f"{self.name} was not ready after {self.patience:.0f} s{self.last_words()}") from None
         except BaseException:
-            self._signal_group(signal.SIGKILL)
+            await self.stop()
             raise
 
     def _spawn(self) -> subprocess.Popen[bytes]:
@@ -138,7 +138,7 @@ class Process(ABC):
     async def _until_it_answers(self, popen: subprocess.Popen[bytes]) -> None:
         async def answers() -> bool:
             if popen.poll() is not None:
-                raise CannotRun(f"{self.name} ended with code {popen.returncode} while starting{self._last_words()}")
+                raise CannotRun(f"{self.name} ended with code {popen.returncode} while starting{self.last_words()}")
             return await self.answers()
 
         await until(answers)
@@ -170,7 +170,7 @@ class Process(ABC):
         await self.ended()
 
     async def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send a signal to its process group; after SIGKILL, return when it has ended."""
+        """Send a signal to its process group. After SIGKILL, return when it has ended."""
         self._signal_group(number)
         if number is signal.SIGKILL:
             await self.ended()
@@ -180,8 +180,8 @@ class Process(ABC):
             with suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, number)
 
-    def _last_words(self) -> str:
-        """The line of the log that most likely says why, for the end of an error line."""
+    def last_words(self) -> str:
+        """The line of the log that most likely says why it ended, to put behind the fact."""
         with self.log.open("rb") as log:
             log.seek(max(0, self.log.stat().st_size - 20_000))
             lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import shutil
 import sys
 import uuid
 from collections.abc import Mapping, Sequence
@@ -182,12 +183,15 @@ class Kafka(Process):
 
     async def prepare(self) -> None:
         self._file.write_text("".join(f"{key}={value}\n" for key, value in self._properties.items()))
-        if not (self.folder / "data" / "meta.properties").exists():
+        data, formatted = self.folder / "data", self.folder / "formatted"
+        if not formatted.exists():
+            shutil.rmtree(data, ignore_errors=True)  # what a formatting that was cut short has left
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             tool = self.dist.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._file))
             code, said = await output(*tool)
             if code:
-                raise CannotRun(f"kafka could not format {self.folder / 'data'}: {said.splitlines()[-1:] or code}")
+                raise CannotRun(f"kafka could not format {data}: {(said.strip() or str(code)).splitlines()[-1]}")
+            formatted.write_text(cluster)
 
     def command(self) -> Sequence[str]:
         return self.dist.java("kafka.Kafka", str(self._file))

@@ -1,0 +1,65 @@
+# Everything that is done with this project. Bare `make` lists it.
+
+PYTHON := .venv/bin/python
+CODE := services shared deploy clients tests bench
+LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --no-header $(if $(upgrade),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up test lint smoke chaos bench features contracts lock compose-test image clean
+
+help: ## list what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/dev.stamp ## make .venv with everything for working on this project
+
+up: .venv/local.stamp ## run the whole market on this machine until Ctrl-C
+	@$(PYTHON) -m deploy.local.up
+
+test: setup lint ## run every test against real servers
+	@$(PYTHON) -m pytest -p tests.skips
+
+lint: setup ## check style, types and the borders between services
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m mypy $(wildcard $(CODE))
+	@.venv/bin/lint-imports
+
+smoke: .venv/local.stamp ## one gig from post to placement on a stack of its own
+	@$(PYTHON) -m tests.e2e.smoke
+
+chaos: .venv/local.stamp ## the same while services are killed: nothing lost, nothing doubled
+	@$(PYTHON) -m tests.chaos
+
+bench: setup ## measure
+	@$(PYTHON) -m bench
+
+features: setup ## which rows of the feature list are shown by which tests
+	@$(PYTHON) -m tests.features
+
+contracts: setup ## record the schemas and examples of new events
+	@$(PYTHON) -m shared.contracts.record
+
+lock: setup ## resolve requirements/*.in anew (upgrade=1 takes newer versions)
+	@$(LOCK) requirements/base.in --output-file requirements/base.txt
+	@$(LOCK) requirements/local.in --constraints requirements/base.txt --output-file requirements/local.txt
+	@$(LOCK) requirements/dev.in --constraints requirements/base.txt --constraints requirements/local.txt \
+		--output-file requirements/dev.txt
+
+compose-test: setup ## run docker-compose.yml for real, with podman
+	@deploy/compose-test
+
+image: ## build the services' image
+	@docker build --file deploy/Dockerfile --tag kuaizhao .
+
+clean: ## remove what was made here, also the market's kept state
+	rm -rf .venv .state .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build
+
+.venv/local.stamp: requirements/base.txt requirements/local.txt
+	@deploy/local/python.sh requirements/base.txt
+	@deploy/local/python.sh requirements/local.txt
+	@touch $@
+
+.venv/dev.stamp: requirements/dev.txt
+	@deploy/local/python.sh requirements/dev.txt
+	@touch $@ .venv/local.stamp

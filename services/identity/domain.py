@@ -69,16 +69,16 @@ def spend(windows: Sequence[Window], limits: Sequence[Limit], now: datetime) -> 
 
 
 def _mobile(value: str) -> str:
-    if not re.fullmatch(r"\+861[3-9][0-9]{9}", value):
+    if not re.fullmatch(r"(?:\+86)?1[3-9][0-9]{9}", value):
         raise Said(
-            "must be a mobile number of the mainland with +86, such as +8619900001234",
-            "应为带 +86 的大陆手机号，例如 +8619900001234",
+            "must be a mobile number of the mainland, such as +8619900001234",
+            "应为大陆手机号，例如 +8619900001234",
         )
-    return value
+    return f"+86{value[-11:]}"
 
 
 Phone = Annotated[str, AfterValidator(_mobile)]
-"""A mainland mobile number in E.164. Only these can get a code, so nobody can make us send to expensive ones."""
+"""A mainland mobile number, kept in E.164. Only these can get a code: nobody can make us send to expensive ones."""
 
 
 def masked(phone: str) -> str:

@@ -1,0 +1,518 @@
+"""HTTP in: registration, the worker's own profile, check-ins; by the worker or with a clerk's help."""
+
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import orjson
+from fastapi import Depends, Query, Request, Response
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from services.workers.domain import (
+    ADULT_AGE,
+    MOST_DISTRICTS,
+    TOO_YOUNG,
+    WORKING_AGE,
+    Certificate,
+    IdNumber,
+    begins,
+    birthday,
+    born_on,
+    cell_of,
+    local_day,
+    masked,
+    old_enough,
+    table_for,
+    tier_of,
+    waits_until,
+)
+from services.workers.market import CHECK_IN_ENDS, end, say_changed, say_gone, say_waiting, watch
+from services.workers.store import Agreed, Presence, Worker, worker_with
+from services.workers.tables import CONSENT, STATIONS, TIERS
+from shared.auth import Caller, any_of
+from shared.auth import Worker as WorkerCaller
+from shared.clock import new_id
+from shared.contracts.terms import Code, District, Fen, Instant
+from shared.contracts.workers import Tier, WorkerRegistered
+from shared.http import InUnit, Routes, language_of
+from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
+from shared.sealed import Sealer
+from shared.unit import Unit
+from shared.wording import Said
+
+routes = Routes("workers")
+
+WorkerOrClerk = Annotated[Caller, Depends(any_of("worker", "clerk", "operator"))]
+
+OTHERS = Text("You can only do this for yourself.", "只能为本人办理。")
+WHOSE = Text("is required when a clerk does this", "由工作人员代办时为必填项")
+OTHER_DISTRICT = Text("You do not work for district {district}.", "您不负责 {district} 区域。")
+TAKEN = Text(
+    "This identity number is registered under another account. Sign in with the phone number of that time, or ask at "
+    "the counter.",
+    "该身份证号已在另一账户下登记。请用当时的手机号登录，或到柜台办理。",
+)
+SOMEONE_ELSE = Text(
+    "This account is registered under another identity number. Ask at the counter to have it put right.",
+    "本账户已用另一身份证号登记，如需更正请到柜台办理。",
+)
+NOT_REGISTERED = Text("Register under your real name first.", "请先实名登记。")
+NOT_NOW_VALID = Text("must not be past: {certificate} ended on {until}", "证书已过期：{certificate} 有效期至 {until}")
+ONE_PLACE = Text("give either a position or a station_id", "position 与 station_id 应且只应提供一个")
+NO_STATION = Text("must be a station of GET /stations", "应为 GET /stations 中的站点")
+REGISTRATION = Text("registration", "登记信息")
+CHECK_IN = Text("check-in", "签到")
+
+
+def _name(value: str) -> str:
+    if not 2 <= len(value) <= 50 or not all(c.isalpha() or c in "·. '-" for c in value):
+        raise Said("must be a name as on the identity card, 2 to 50 letters", "应为身份证上的姓名，2 到 50 个字")
+    return value
+
+
+def _agreed(value: bool) -> bool:
+    if not value:
+        raise Said("must be true: nothing can be kept without it", "须为 true：未经同意不能保存任何信息")
+    return value
+
+
+def _unlike(values: list[Any]) -> list[Any]:
+    if len(set(values)) < len(values):
+        raise Said("must not name one twice", "不得重复")
+    return values
+
+
+def _one_of_each(values: list["CertificateDraft"]) -> list["CertificateDraft"]:
+    _unlike([value.code for value in values])
+    return values
+
+
+def _with_code(value: Any) -> Any:
+    return {"code": value} if isinstance(value, str) else value
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CertificateDraft(_Asked):
+    """A certificate, good up to and with the day `valid_until`; for good without one. A bare code says the same."""
+
+    code: Code
+    valid_until: Annotated[date, Field(lt=date(2200, 1, 1))] | None = None
+
+
+Skills = Annotated[list[Code], Field(max_length=30), AfterValidator(_unlike)]
+Certificates = Annotated[
+    list[Annotated[CertificateDraft, BeforeValidator(_with_code)]], Field(max_length=30), AfterValidator(_one_of_each)
+]
+Floor = Annotated[Fen, Field(le=100_000)]
+Reach = Annotated[int, Field(ge=100, le=100_000)]
+Hardship = Annotated[list[Code], Field(max_length=10), AfterValidator(_unlike)]
+
+
+class RegistrationDraft(_Asked):
+    """`account_id` is for clerks: the account that POST /api/identity/accounts gave for the person's phone."""
+
+    account_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    name: Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_name)]
+    id_number: IdNumber
+    district: District
+    skills: Skills = []
+    certificates: Certificates = []
+    floor_fen_per_hour: Floor = 0
+    reach_m: Reach = 5_000
+    hardship: Hardship = []
+    accepts_automatically: bool = False
+    consent: Annotated[bool, AfterValidator(_agreed)]
+
+
+def _without_default(schema: dict[str, Any]) -> None:
+    del schema["default"]
+
+
+_LEFT_OUT: Any = Field(default=None, json_schema_extra=_without_default)
+
+
+class ProfileChange(_Asked):
+    """What is given changes; what is left out stays. Name and identity number are changed at the counter only."""
+
+    district: District = _LEFT_OUT
+    skills: Skills = _LEFT_OUT
+    certificates: Certificates = _LEFT_OUT
+    floor_fen_per_hour: Floor = _LEFT_OUT
+    reach_m: Reach = _LEFT_OUT
+    hardship: Hardship = _LEFT_OUT
+    accepts_automatically: bool = _LEFT_OUT
+
+
+class Position(_Asked):
+    """WGS 84 degrees. Only its H3 cell of resolution 9 is kept."""
+
+    lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+    lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+
+
+class CheckInDraft(_Asked):
+    """`worker_id` is for clerks. `until` is the end of the local day when it is left out."""
+
+    worker_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
+    districts: Annotated[list[District], Field(min_length=1, max_length=MOST_DISTRICTS), AfterValidator(_unlike)]
+    position: Position | None = None
+    station_id: str | None = None
+    until: Instant | None = None
+
+
+class Registered(BaseModel):
+    worker_id: str
+    district: str
+    tier: Tier
+    minor: bool
+
+
+class CertificateView(BaseModel):
+    code: str
+    valid_until: date | None
+
+
+class ConsentView(BaseModel):
+    version: str
+    at: datetime
+    before_clerk: bool
+
+
+class Conditions(BaseModel):
+    """Under which conditions a worker works. Answers to commands show no more: they are kept for repeated keys."""
+
+    worker_id: str
+    district: str
+    skills: list[str]
+    certificates: list[CertificateView]
+    floor_fen_per_hour: int
+    reach_m: int
+    tier: Tier
+    minor: bool
+    accepts_automatically: bool
+
+
+class Profile(Conditions):
+    """A worker's own data, the identity number masked."""
+
+    name: str
+    id_number: str
+    hardship: list[str]
+    consent: ConsentView
+    registered_at: datetime
+
+
+class CheckIn(BaseModel):
+    checkin_id: str
+    districts: list[str]
+    station_id: str | None
+    at: datetime
+    until: datetime
+
+
+class Ended(BaseModel):
+    checkin_id: str
+
+
+class StationView(BaseModel):
+    id: str
+    district: str
+    zh: str
+    en: str
+    lat: float
+    lon: float
+
+
+class Stations(BaseModel):
+    items: list[StationView]
+    next: None = None
+
+
+class ConsentText(BaseModel):
+    version: str
+    text: str
+
+
+class Choice(BaseModel):
+    code: str
+    label: str
+
+
+class Form(BaseModel):
+    """What a registration form shows: the text to agree to, and the province's categories of difficulty."""
+
+    consent: ConsentText
+    hardship: list[Choice]
+
+
+class Parts:
+    """What the routes need besides their unit."""
+
+    def __init__(self, request: Request) -> None:
+        self.sealer: Sealer = request.app.state.sealer
+        self.zone = ZoneInfo(request.app.state.runtime.settings.zone)
+
+
+InParts = Annotated[Parts, Depends(Parts)]
+
+
+def _subject(caller: Caller, named: str | None, field: str) -> str:
+    """The worker a request is about: the caller, or whom a clerk names."""
+    if caller.role == "worker":
+        if named not in (None, caller.id):
+            raise Forbidden(OTHERS)
+        return caller.id
+    if named is None:
+        raise Invalid(field, WHOSE)
+    return named
+
+
+def _clerk(caller: Caller, *districts: str) -> str | None:
+    """The clerk who does this for someone; None if they do it themselves. Refuses districts not the clerk's."""
+    if caller.role == "worker":
+        return None
+    for district in districts:
+        if not caller.covers(district):
+            raise Forbidden(OTHER_DISTRICT, code="other-district", district=district)
+    return caller.id
+
+
+# --- registration ----------------------------------------------------------------------------------------------------
+
+
+@routes.get("/registration-form")
+async def registration_form(
+    request: Request, parts: InParts, unit: InUnit, district: Annotated[District, Query()]
+) -> Form:
+    """The consent text and the categories of hardship of a district, in the caller's language."""
+    language = language_of(request)
+    table = table_for(TIERS, district, local_day(unit.now, parts.zone))
+    return Form(
+        consent=ConsentText(version=CONSENT.version, text=getattr(CONSENT, language)),
+        hardship=[Choice(code=code, label=getattr(kind, language)) for code, kind in table.categories.items()],
+    )
+
+
+@routes.post("/registration", status_code=201)
+async def register(
+    draft: RegistrationDraft, caller: WorkerOrClerk, parts: InParts, response: Response, unit: InUnit
+) -> Registered:
+    """Register a person under their real name, once in the region (201; 200 when they are registered already)."""
+    worker_id = _subject(caller, draft.account_id, "account_id")
+    clerk_id = _clerk(caller, draft.district)
+    id_index = parts.sealer.blind(draft.id_number, field="id-number")
+    known = await unit.get(Worker, worker_id)
+    if known:
+        if known.id_index != id_index:
+            raise Conflict("registered-otherwise", SOMEONE_ELSE)
+        response.status_code = 200
+        return _registered(known, unit)
+    if await worker_with(unit, id_index):
+        raise Conflict("id-number-taken", TAKEN)
+    today = local_day(unit.now, parts.zone)
+    born = born_on(draft.id_number)
+    if not old_enough(born, WORKING_AGE, today):
+        raise Invalid("id_number", TOO_YOUNG, code="under-age")
+    table = table_for(TIERS, draft.district, today)
+    worker = Worker(
+        id=worker_id,
+        id_index=id_index,
+        id_number=parts.sealer.seal(draft.id_number, subject=worker_id, field="id-number"),
+        name=parts.sealer.seal(draft.name, subject=worker_id, field="name"),
+        hardship=_sealed_hardship(draft.hardship, worker_id, parts.sealer),
+        tier=tier_of(table, draft.hardship, draft.id_number, today),
+        tier_table=table.version,
+        district=draft.district,
+        skills=draft.skills,
+        certificates=_certificates(draft.certificates, unit.now, parts.zone),
+        floor_fen_per_hour=draft.floor_fen_per_hour,
+        reach_m=draft.reach_m,
+        accepts_automatically=draft.accepts_automatically,
+        minor_until=None if old_enough(born, ADULT_AGE, today) else begins(birthday(born, ADULT_AGE), parts.zone),
+        consent=Agreed(version=CONSENT.version, at=unit.now, clerk_id=clerk_id),
+        registered_at=unit.now,
+    )
+    unit.save(worker)
+    unit.publish(WorkerRegistered(worker_id=worker.id, district=worker.district, profile=worker.profile(unit.now)))
+    watch(worker, unit)
+    return _registered(worker, unit)
+
+
+def _registered(worker: Worker, unit: Unit) -> Registered:
+    minor = worker.profile(unit.now).minor
+    return Registered(worker_id=worker.id, district=worker.district, tier=worker.tier, minor=minor)
+
+
+def _sealed_hardship(categories: list[str], worker_id: str, sealer: Sealer) -> bytes:
+    return sealer.seal(orjson.dumps(categories).decode(), subject=worker_id, field="hardship")
+
+
+def _certificates(drafts: list[CertificateDraft], now: datetime, zone: ZoneInfo) -> list[Certificate]:
+    made = []
+    for place, draft in enumerate(drafts):
+        until = begins(draft.valid_until + timedelta(days=1), zone) if draft.valid_until else None
+        certificate = Certificate(code=draft.code, until=until)
+        if not certificate.good(now):
+            field = f"certificates.{place}.valid_until"
+            raise Invalid(field, NOT_NOW_VALID, certificate=draft.code, until=str(draft.valid_until))
+        made.append(certificate)
+    return made
+
+
+# --- the worker's own profile ----------------------------------------------------------------------------------------
+
+
+@routes.get("/me")
+async def my_profile(caller: WorkerCaller, parts: InParts, unit: InUnit) -> Profile:
+    worker = await _mine(caller, unit)
+    return Profile(
+        **_conditions(worker, parts, unit).model_dump(),
+        name=parts.sealer.open(worker.name, subject=worker.id, field="name"),
+        id_number=masked(parts.sealer.open(worker.id_number, subject=worker.id, field="id-number")),
+        hardship=_hardship(worker, parts.sealer),
+        consent=ConsentView(
+            version=worker.consent.version,
+            at=worker.consent.at,
+            before_clerk=worker.consent.clerk_id is not None,
+        ),
+        registered_at=worker.registered_at,
+    )
+
+
+@routes.patch("/me")
+async def change_profile(change: ProfileChange, caller: WorkerCaller, parts: InParts, unit: InUnit) -> Conditions:
+    """Change some of the profile. It is in force at once, also where the worker waits."""
+    worker = await _mine(caller, unit)
+    before = (worker.district, worker.profile(unit.now))
+    given = change.model_fields_set
+    for field in given - {"certificates", "hardship"}:
+        setattr(worker, field, getattr(change, field))
+    if "certificates" in given:
+        worker.certificates = _certificates(change.certificates, unit.now, parts.zone)
+    if given & {"hardship", "district"}:  # another province has another table
+        hardship = change.hardship if "hardship" in given else _hardship(worker, parts.sealer)
+        today = local_day(unit.now, parts.zone)
+        table = table_for(TIERS, worker.district, today)
+        id_number = parts.sealer.open(worker.id_number, subject=worker.id, field="id-number")
+        worker.tier, worker.tier_table = tier_of(table, hardship, id_number, today), table.version
+        worker.hardship = _sealed_hardship(hardship, worker.id, parts.sealer)
+    unit.save(worker)
+    watch(worker, unit)
+    if (worker.district, worker.profile(unit.now)) != before:
+        await say_changed(worker, unit)
+    return _conditions(worker, parts, unit)
+
+
+async def _mine(caller: Caller, unit: Unit) -> Worker:
+    worker = await unit.get(Worker, caller.id)
+    if worker is None:
+        raise Missing(REGISTRATION)
+    return worker
+
+
+def _hardship(worker: Worker, sealer: Sealer) -> list[str]:
+    categories: list[str] = orjson.loads(sealer.open(worker.hardship, subject=worker.id, field="hardship"))
+    return categories
+
+
+def _conditions(worker: Worker, parts: Parts, unit: Unit) -> Conditions:
+    return Conditions(
+        worker_id=worker.id,
+        district=worker.district,
+        skills=worker.skills,
+        certificates=[
+            CertificateView(
+                code=certificate.code,
+                valid_until=local_day(certificate.until - timedelta(days=1), parts.zone) if certificate.until else None,
+            )
+            for certificate in worker.certificates
+        ],
+        floor_fen_per_hour=worker.floor_fen_per_hour,
+        reach_m=worker.reach_m,
+        tier=worker.tier,
+        minor=worker.profile(unit.now).minor,
+        accepts_automatically=worker.accepts_automatically,
+    )
+
+
+# --- check-ins -------------------------------------------------------------------------------------------------------
+
+
+@routes.get("/stations")
+async def stations(district: Annotated[District | None, Query()] = None) -> Stations:
+    """Where one can check in without giving a position."""
+    listed = [station for station in STATIONS.values() if district in (None, station.district)]
+    return Stations(items=[StationView(**station.model_dump()) for station in listed])
+
+
+@routes.post("/check-ins", status_code=201)
+async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, unit: InUnit) -> CheckIn:
+    """Wait for work in some districts, in place of a check-in before."""
+    worker_id = _subject(caller, draft.worker_id, "worker_id")
+    clerk_id = _clerk(caller, *draft.districts)
+    cell = _cell(draft)
+    until = waits_until(draft.until, unit.now, parts.zone)
+    worker = await unit.get(Worker, worker_id)
+    if worker is None:
+        raise Conflict("not-registered", NOT_REGISTERED)
+    before = await unit.get(Presence, worker_id)
+    if before:
+        say_gone(before, "replaced", unit)
+    presence = Presence(
+        id=worker_id,
+        version=before.version if before else 0,
+        checkin_id=new_id(),
+        districts=draft.districts,
+        cell=cell,
+        station_id=draft.station_id,
+        at=unit.now,
+        until=until,
+        clerk_id=clerk_id,
+    )
+    unit.save(presence)
+    unit.set_timer(CHECK_IN_ENDS, worker_id, until, checkin_id=presence.checkin_id)
+    say_waiting(presence, worker, unit)
+    return _check_in(presence)
+
+
+def _cell(draft: CheckInDraft) -> str:
+    if (draft.position is None) == (draft.station_id is None):
+        raise Invalid("position", ONE_PLACE)
+    if draft.position:
+        return cell_of(draft.position.lat, draft.position.lon)
+    station = STATIONS.get(draft.station_id or "")
+    if station is None:
+        raise Invalid("station_id", NO_STATION)
+    return station.cell
+
+
+@routes.get("/me/check-in")
+async def my_check_in(caller: WorkerCaller, unit: InUnit) -> CheckIn:
+    """Where the caller waits now; 404 when they do not."""
+    presence = await unit.get(Presence, caller.id)
+    if presence is None:
+        raise Missing(CHECK_IN)
+    return _check_in(presence)
+
+
+@routes.post("/check-ins/{checkin_id}/end")
+async def end_check_in(checkin_id: str, caller: WorkerCaller, unit: InUnit) -> Ended:
+    """Wait no longer. 404 when this check-in is not the caller's, or is over."""
+    presence = await unit.get(Presence, caller.id)
+    if presence is None or presence.checkin_id != checkin_id:
+        raise Missing(CHECK_IN)
+    end(presence, "worker", unit)
+    return Ended(checkin_id=checkin_id)
+
+
+def _check_in(presence: Presence) -> CheckIn:
+    return CheckIn(
+        checkin_id=presence.checkin_id,
+        districts=presence.districts,
+        station_id=presence.station_id,
+        at=presence.at,
+        until=presence.until,
+    )

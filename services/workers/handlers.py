@@ -1,0 +1,33 @@
+"""Events and times: who is placed waits no longer, a check-in ends by itself, a profile ages."""
+
+from services.workers.market import CHECK_IN_ENDS, PROFILE_CHANGES, end, say_changed, watch
+from services.workers.store import Presence, Worker
+from shared.contracts.matching import PlacementMade
+from shared.reactions import Reactions
+from shared.unit import Timer, Unit
+
+react = Reactions()
+
+
+@react.to(PlacementMade, needs=lambda event: [(Presence, event.worker_id)])
+async def stop_waiting(event: PlacementMade, unit: Unit) -> None:
+    """Whoever has work is offered none elsewhere. A check-in after the placement is for other hours, and stays."""
+    presence = await unit.get(Presence, event.worker_id)
+    if presence and presence.at <= event.at:
+        end(presence, "placed", unit)
+
+
+@react.at(CHECK_IN_ENDS)
+async def end_check_in(timer: Timer, unit: Unit) -> None:
+    presence = await unit.get(Presence, timer.subject)
+    if presence and presence.checkin_id == timer.data["checkin_id"]:
+        end(presence, "expired", unit)
+
+
+@react.at(PROFILE_CHANGES)
+async def age_profile(timer: Timer, unit: Unit) -> None:
+    """An 18th birthday, or the end of a certificate."""
+    worker = await unit.get(Worker, timer.subject)
+    if worker:
+        await say_changed(worker, unit)
+        watch(worker, unit)

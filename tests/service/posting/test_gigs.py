@@ -448,7 +448,7 @@ async def test_a_full_gig_leaves_search_and_comes_back_with_a_free_seat(posting:
 async def test_every_order_and_repetition_of_placement_events_counts_the_same(
     posting: Harness, order: tuple[int, ...]
 ) -> None:
-    """Of three placements one is cancelled: two stand, in whatever order we hear, each event twice under one id and once under another."""
+    """Of three placements one is cancelled: two stand. Each event comes twice under one id and once under another."""
     await verified(posting)
     gig = await post(posting, headcount=3)
     events = [made(gig, "p1"), made(gig, "p2"), cancelled(gig, "p1"), made(gig, "p3")]

@@ -37,13 +37,14 @@ class Refusal(Exception):
 
 @dataclass
 class Journey:
-    """One trace (W3C Trace Context): its id, and the header of its next request."""
+    """One trace (W3C Trace Context), of which all its requests are part."""
 
     trace_id: str = field(default_factory=lambda: secrets.token_hex(16))
+    span_id: str = field(default_factory=lambda: secrets.token_hex(8))
 
     @property
     def header(self) -> str:
-        return f"00-{self.trace_id}-{secrets.token_hex(8)}-01"
+        return f"00-{self.trace_id}-{self.span_id}-01"
 
 
 class Client:

@@ -219,8 +219,8 @@ class Market:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE.total_seconds()):
                     async for message in messages:
-                        if message["type"].startswith("matching.offer-made"):
-                            placement = await self._answer(app, message["subject"])
+                        if message["kind"] == "offer-made":
+                            placement = await self._answer(app, message["refs"]["offer_id"])
                             if placement:
                                 return placement
         with contextlib.suppress(Refusal):

@@ -47,7 +47,7 @@ lock: setup ## resolve requirements/*.in anew (upgrade=1 takes newer versions)
 		--output-file requirements/dev.txt
 
 compose-test: setup ## run docker-compose.yml for real, with podman
-	@deploy/compose-test
+	@$(PYTHON) -m deploy.compose_test
 
 image: ## build the services' image
 	@docker build --file deploy/Dockerfile --tag kuaizhao .

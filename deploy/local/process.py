@@ -69,6 +69,7 @@ class Process(ABC):
         self.folder = folder
         self.log = folder / f"{name}.log"
         self._popen: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
 
     def __repr__(self) -> str:
         return f"<{self.name} {self.pid or 'not running'}>"
@@ -125,6 +126,7 @@ class Process(ABC):
             if self.log.stat().st_size > LOG_BYTES:
                 self.log.replace(self.log.with_suffix(".log.1"))
         with self.log.open("ab") as log:
+            self._log_start = log.tell()
             # In a session of its own, so that Ctrl-C reaches only us and servers are stopped in order.
             return subprocess.Popen(
                 [setpriv, "--pdeathsig", "KILL", "--", *self.command()],
@@ -181,15 +183,13 @@ class Process(ABC):
                 os.killpg(self._popen.pid, number)
 
     def last_words(self) -> str:
-        """The line of the log that most likely says why it ended, to put behind the fact."""
+        """What its log most likely gives as the reason why it ended, to put behind the fact."""
         with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - 20_000))
-            lines = [line for line in log.read().decode(errors="replace").splitlines() if line.strip()]
-        full = [line for line in lines if "no space left" in line.lower()]
-        if full:
+            log.seek(max(self._log_start, log.seek(0, os.SEEK_END) - 20_000))
+            lines = log.read().decode(errors="replace").splitlines()
+        if any("no space left" in line.lower() for line in lines):
             return f": the disk that holds {self.folder} is full"
         telling = [
             line for line in lines if re.search(r"error|fatal|exception|fail|\"s\":\"[EF]\"", line, re.IGNORECASE)
         ]
-        said = (telling or lines or ["it said nothing"])[-1].strip()
-        return f": {said[:240]} (log: {self.log})"
+        return f"{f': {telling[-1].strip()[:240]}' if telling else ''} (log: {self.log})"

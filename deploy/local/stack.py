@@ -25,6 +25,8 @@ EVERYTHING = (*SERVICES, "web", "gateway", "city")
 """What a stack can run beside its servers: services, the live page, Envoy, the simulated city."""
 
 FREE_BYTES = 1 << 30
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds before a part that ended is started again; they double for one that ends soon."""
 ENVOY = ROOT / "deploy" / "envoy.yaml"
 ISSUER = "https://kuaizhao.local"
 
@@ -116,8 +118,7 @@ class Stack:
             CannotRun: something that a person can mend is in the way; nothing is left running then.
         """
         try:
-            self._claim()
-            self._secrets = _secrets(self.state / "secrets.env")
+            self.claim()
             await self._make()
             await self._start_all(["kafka", "mongo", "valkey"])
             await self._start_all([part for part in self.parts if part != "city"])
@@ -137,9 +138,7 @@ class Stack:
         servers = {"kafka", "mongo", "valkey"}
         for layer in ({"city"}, self.processes.keys() - servers - {"city"}, servers):
             await together(*(self.processes[name].stop() for name in self.processes.keys() & layer))
-        if self._lock:
-            self._lock.close()
-            self._lock = None
+        self.release()
 
     async def start(self, name: str) -> None:
         """Start a part that ended or was killed, and return when it is ready."""
@@ -159,6 +158,34 @@ class Stack:
         """Send a part a signal; after SIGKILL, return when it is gone."""
         await self.processes[name].kill(number)
 
+    async def supervise(self) -> None:
+        """Start again, with a line, whatever ends by itself, until cancelled.
+
+        Raises:
+            CannotRun: the broker ended and its log with it, so that there is nothing to go on from.
+        """
+        await together(*(self._keep(name) for name in self.processes))
+
+    async def _keep(self, name: str) -> None:
+        process = self.processes[name]
+        pause = SHORTEST_PAUSE
+        while True:
+            ready = time.monotonic()
+            code = await process.ended()
+            self.say(f"{name} ended with code {code}{process.last_words()}")
+            if isinstance(process, Tansu):
+                raise CannotRun(f"{name} ended, and its log with it: start again")
+            if time.monotonic() - ready > LONGEST_PAUSE:
+                pause = SHORTEST_PAUSE
+            while not process.pid:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+                try:
+                    await self.start(name)
+                    self.say(f"{name} is ready again")
+                except CannotRun as error:
+                    self.say(f"{error}; trying again in {pause:.0f} s")
+
     async def add_replica(self, service: str) -> str:
         """Start one more process of a service on a free port, outside the gateway, and return its name."""
         name = f"{service}-{sum(other.partition('-')[0] == service for other in self.processes) + 1}"
@@ -167,7 +194,12 @@ class Stack:
         await self.start(name)
         return name
 
-    def _claim(self) -> None:
+    def claim(self) -> None:
+        """Take the state folder for this process, and see that what is needed is free. `release` gives it back.
+
+        Raises:
+            CannotRun: another run has it, its disk is full, or a port is taken.
+        """
         self.state.mkdir(parents=True, exist_ok=True)
         lock = (self.state / "lock").open("a+")
         try:
@@ -192,6 +224,13 @@ class Stack:
         servers = ("kafka", "kafka_controller", "mongo", "valkey")
         gateway = ("gateway_admin", "gateway_metrics") if "gateway" in self.parts else ()
         check_free({part: self.ports[part] for part in (*servers, *self.parts, *gateway) if part in self.ports})
+        self._secrets = _secrets(self.state / "secrets.env")
+
+    def release(self) -> None:
+        """Give the state folder back."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
 
     async def _make(self) -> None:
         ports = self.ports
@@ -208,7 +247,7 @@ class Stack:
         }
         for part in self.parts:
             if part == "gateway":
-                self.processes[part] = self._envoy()
+                self.processes[part] = self.envoy()
             else:
                 self.processes[part] = self._python(part, self._modules(part), self.environment(part))
 
@@ -218,7 +257,8 @@ class Stack:
             environment = {**environment, "KUAIZHAO_PORT": str(self.ports[name])}
         return PythonService(name, self.data / name, run=module, environment=environment, probe=probe)
 
-    def _envoy(self) -> Envoy:
+    def envoy(self) -> Envoy:
+        """The gateway, its configuration rendered for this stack's ports."""
         addresses: dict[Address, Address] = {
             ("0.0.0.0", USUAL["gateway"]): (LOCALHOST, self.ports["gateway"]),
             ("0.0.0.0", USUAL["gateway_metrics"]): (LOCALHOST, self.ports["gateway_metrics"]),

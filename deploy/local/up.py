@@ -15,11 +15,9 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from deploy.local.process import CannotRun, together
+from deploy.local.process import CannotRun
 from deploy.local.servers import ROOT
 from deploy.local.stack import Stack
-
-LONGEST_PAUSE = 30.0
 
 _began = time.monotonic()
 
@@ -36,32 +34,9 @@ async def run(state: Path) -> None:
         say(f"operator's password: {stack.state / 'secrets.env'}; logs: {stack.data}/*/*.log; Ctrl-C stops everything")
         say(f"the market is open: {stack.gateway}")
         try:
-            await together(*(_keep(stack, name) for name in stack.processes))
+            await stack.supervise()
         finally:
             say("stopping")
-
-
-async def _keep(stack: Stack, name: str) -> None:
-    """Start a part again whenever it ends by itself, later and later if it ends at once."""
-    pause = 0.5
-    process = stack.processes[name]
-    while True:
-        began = time.monotonic()
-        code = await process.ended()
-        if name == "kafka" and not stack.keeps_its_log:
-            raise CannotRun(f"{process.name} ended with code {code}, and its log with it{process.last_words()}")
-        pause = 0.5 if time.monotonic() - began > LONGEST_PAUSE else min(2 * pause, LONGEST_PAUSE)
-        say(f"{name} ended with code {code}{process.last_words()}; starting it again")
-        while True:
-            try:
-                await stack.start(name)
-            except CannotRun as error:
-                say(f"{error}; trying again in {pause:.0f} s")
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, LONGEST_PAUSE)
-            else:
-                say(f"{name} is ready again")
-                break
 
 
 async def _until_signalled(state: Path) -> None:
@@ -91,7 +66,7 @@ def main() -> int:
             print(
                 f"make up: the disk is full: free some space, or set KUAIZHAO_STATE ({error.filename})", file=sys.stderr
             )
-        elif error.errno in {errno.EACCES, errno.EROFS, errno.ENOTDIR}:
+        elif error.errno in {errno.ENOENT, errno.EACCES, errno.EROFS, errno.ENOTDIR}:
             print(f"make up: {error.filename}: {error.strerror}; KUAIZHAO_STATE sets another folder", file=sys.stderr)
         else:
             raise

@@ -1,0 +1,289 @@
+"""matching over HTTP: a worker's offers and their answers, placements of both sides, and the public board."""
+
+import asyncio
+from datetime import UTC, datetime, time
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from fastapi import BackgroundTasks, Depends, Query, Request
+from pydantic import BaseModel
+
+from services.matching import deals, store
+from services.matching.domain import PlacementStatus
+from services.matching.store import Gig, Offer, Placement
+from shared.auth import Caller, Employer, Worker, any_of
+from shared.contracts.matching import Reason
+from shared.contracts.posting import GigTerms
+from shared.contracts.terms import District, Instant
+from shared.http import InUnit, Routes
+from shared.problems import Invalid, Missing, Text
+from shared.unit import Unit
+
+routes = Routes("matching")
+
+OFFER = Text("offer", "邀约")
+PLACEMENT = Text("placement", "录用记录")
+GIG = Text("gig", "岗位")
+NO_CURSOR = Text("must be the `next` of the page before", "应为上一页返回的 next")
+
+BOARD_SECONDS = 1.0
+
+Party = Annotated[Caller, Depends(any_of("worker", "employer"))]
+Limit = Annotated[int, Query(ge=1, le=100)]
+After = Annotated[str | None, Query(max_length=80)]
+
+
+# --- offers ----------------------------------------------------------------------------------------------------------
+
+
+class OfferView(BaseModel):
+    """A gig offered to the caller. `reasons` hold a code and its figure; `weights` names the rules that made it."""
+
+    offer_id: str
+    gig_id: str
+    district: District
+    state: Literal["open", "accepted", "declined", "expired"]
+    reason: str | None
+    terms: GigTerms
+    reasons: list[Reason]
+    weights: str
+    made_at: Instant
+    expires_at: Instant
+    placement_id: str | None
+
+    @classmethod
+    def of(cls, offer: Offer, now: datetime) -> "OfferView":
+        over = offer.open and now >= offer.expires_at
+        return cls(
+            offer_id=offer.id,
+            state="expired" if over else offer.ended or "open",
+            reason="time" if over else offer.reason,
+            **{name: getattr(offer, name) for name in cls.model_fields if name not in ("offer_id", "state", "reason")},
+        )
+
+
+class OfferPage(BaseModel):
+    items: list[OfferView]
+    next: str | None
+
+
+@routes.get("/offers")
+async def my_offers(worker: Worker, unit: InUnit, limit: Limit = 20, after: After = None) -> OfferPage:
+    """The caller's offers: those in hand first, then the newest."""
+    found = await store.offers_to(unit, worker.id, after=_offer_cursor(after), limit=limit + 1)
+    last = found[limit - 1] if len(found) > limit else None
+    return OfferPage(
+        items=[OfferView.of(offer, unit.now) for offer in found[:limit]],
+        next=f"{'open' if last.open else 'ended'}:{last.id}" if last else None,
+    )
+
+
+class Acceptance(BaseModel):
+    """A seat taken; `awaiting-confirmation` until the employer confirms, where the gig asks for that."""
+
+    placement_id: str
+    seat: int
+    status: PlacementStatus
+
+
+@routes.post("/offers/{offer_id}/accept")
+async def accept_offer(offer_id: str, worker: Worker, unit: InUnit, after: BackgroundTasks) -> Acceptance:
+    """Accept an offer, which places the caller. Accepting again what was accepted answers the same.
+
+    409: `offer-expired`, `offer-ended`, `gig-full`, `gig-closed`, `shift-overlap`.
+    """
+    offer = await _own_offer(unit, offer_id, worker)
+    placement = await unit.get(Placement, offer.placement_id) if offer.placement_id else None
+    if placement is None or not placement.stands:
+        placement = await deals.accept(unit, offer)
+        _measure(placement, after)
+    return Acceptance(placement_id=placement.id, seat=placement.seat, status=placement.status)
+
+
+@routes.post("/offers/{offer_id}/decline")
+async def decline_offer(offer_id: str, worker: Worker, unit: InUnit) -> OfferView:
+    """Decline an offer; its gig is not offered to the caller again. Declining again answers the same."""
+    offer = await _own_offer(unit, offer_id, worker)
+    if offer.ended != "declined":
+        await deals.decline(unit, offer)
+    return OfferView.of(offer, unit.now)
+
+
+async def _own_offer(unit: Unit, id: str, worker: Caller) -> Offer:
+    offer = await unit.get(Offer, id)
+    if offer is None or offer.worker_id != worker.id:
+        raise Missing(OFFER)
+    return offer
+
+
+def _offer_cursor(after: str | None) -> tuple[bool, str] | None:
+    if after is None:
+        return None
+    state, _, id = after.partition(":")
+    if state not in ("open", "ended") or not id:
+        raise Invalid("after", NO_CURSOR)
+    return state == "open", id
+
+
+# --- placements ------------------------------------------------------------------------------------------------------
+
+
+class PlacementView(BaseModel):
+    """A worker in a seat of a gig. The employer sees of the worker an id, never why they were chosen."""
+
+    placement_id: str
+    gig_id: str
+    seat: int
+    worker_id: str
+    employer_id: str
+    district: District
+    terms: GigTerms
+    status: PlacementStatus
+    at: Instant
+    confirm_by: Instant | None
+    cancelled_by: str | None
+    cancelled_at: Instant | None
+
+    @classmethod
+    def of(cls, placement: Placement) -> "PlacementView":
+        fields = {name: getattr(placement, name) for name in cls.model_fields if name != "placement_id"}
+        return cls(placement_id=placement.id, **fields)
+
+
+class PlacementPage(BaseModel):
+    items: list[PlacementView]
+    next: str | None
+
+
+@routes.get("/placements")
+async def my_placements(party: Party, unit: InUnit, limit: Limit = 20, after: After = None) -> PlacementPage:
+    """The caller's placements, the newest first."""
+    found = await store.placements_where(unit, _field(party), party.id, after=after, limit=limit + 1)
+    return _page(found, limit)
+
+
+@routes.get("/placements/{placement_id}")
+async def one_placement(placement_id: str, party: Party, unit: InUnit) -> PlacementView:
+    return PlacementView.of(await _own_placement(unit, placement_id, party))
+
+
+@routes.get("/gigs/{gig_id}/placements")
+async def gig_placements(
+    gig_id: str, employer: Employer, unit: InUnit, limit: Limit = 20, after: After = None
+) -> PlacementPage:
+    """The placements of one of the caller's gigs, the newest first."""
+    gig = await unit.get(Gig, gig_id)
+    if gig is None or gig.terms.employer_id != employer.id:
+        raise Missing(GIG)
+    return _page(await store.placements_where(unit, "gig_id", gig_id, after=after, limit=limit + 1), limit)
+
+
+@routes.post("/placements/{placement_id}/cancel")
+async def cancel_placement(placement_id: str, party: Party, unit: InUnit) -> PlacementView:
+    """Cancel a placement before its shift starts; the seat is open again.
+
+    409: `placement-ended`, `shift-started`.
+    """
+    placement = await _own_placement(unit, placement_id, party)
+    await deals.cancel(unit, placement, "worker" if party.role == "worker" else "employer")
+    return PlacementView.of(placement)
+
+
+@routes.post("/placements/{placement_id}/confirm")
+async def confirm_placement(
+    placement_id: str, employer: Employer, unit: InUnit, after: BackgroundTasks
+) -> PlacementView:
+    """Confirm who accepted an offer of a gig with `hiring: confirm`, until its `confirm_by`.
+
+    409: `placement-ended`, `not-awaiting`, `confirmation-late`.
+    """
+    placement = await _own_placement(unit, placement_id, employer)
+    await deals.confirm(unit, placement)
+    _measure(placement, after)
+    return PlacementView.of(placement)
+
+
+async def _own_placement(unit: Unit, id: str, party: Caller) -> Placement:
+    placement = await unit.get(Placement, id)
+    if placement is None or getattr(placement, _field(party)) != party.id:
+        raise Missing(PLACEMENT)
+    return placement
+
+
+def _field(party: Caller) -> str:
+    return "worker_id" if party.role == "worker" else "employer_id"
+
+
+def _page(found: list[Placement], limit: int) -> PlacementPage:
+    items = [PlacementView.of(placement) for placement in found[:limit]]
+    return PlacementPage(items=items, next=items[-1].placement_id if len(found) > limit else None)
+
+
+def _measure(placement: Placement, after: BackgroundTasks) -> None:
+    """Count the placement once its answer is out, hence committed."""
+
+    async def measure() -> None:
+        deals.measure(placement)
+
+    if placement.status == "placed":
+        after.add_task(measure)
+
+
+# --- the board -------------------------------------------------------------------------------------------------------
+
+
+class Delays(BaseModel):
+    """Times in ms from the later of check-in and post to the first offer, of the last 200; null while there is none."""
+
+    p50: int | None
+    p95: int | None
+    count: int
+
+
+class DistrictView(BaseModel):
+    """One district now. `placements` are those made today, in the market's own time zone, that stand."""
+
+    district: District
+    waiting: int
+    open_seats: int
+    offers_open: int
+    placements: int
+    check_in_to_offer_ms: Delays
+
+
+class BoardView(BaseModel):
+    at: Instant
+    districts: list[DistrictView]
+
+
+class Board:
+    """The board as it was at most a second ago: many screens, one reckoning."""
+
+    def __init__(self, zone: str) -> None:
+        self._zone = ZoneInfo(zone)
+        self._reckoning = asyncio.Lock()
+        self._shown: BoardView | None = None
+
+    async def show(self, unit: Unit) -> BoardView:
+        async with self._reckoning:
+            if self._shown is None or abs((unit.now - self._shown.at).total_seconds()) >= BOARD_SECONDS:
+                self._shown = await self._reckon(unit)
+            return self._shown
+
+    async def _reckon(self, unit: Unit) -> BoardView:
+        today = datetime.combine(unit.now.astimezone(self._zone), time(), self._zone).astimezone(UTC)
+        districts = [
+            DistrictView(
+                check_in_to_offer_ms=Delays(p50=figures.p50, p95=figures.p95, count=figures.delays),
+                **{name: getattr(figures, name) for name in DistrictView.model_fields if hasattr(figures, name)},
+            )
+            for figures in await store.board(unit, since=today)
+        ]
+        return BoardView(at=unit.now, districts=districts)
+
+
+@routes.get("/board")
+async def board(request: Request, unit: InUnit) -> BoardView:
+    """Every district's figures, from the database, at most a second old. Public."""
+    shown: Board = request.app.state.board
+    return await shown.show(unit)

@@ -1,0 +1,264 @@
+"""The market's moves: an offer is accepted or ends, a placement is confirmed or ends. Each acts within one unit.
+
+Where a move is not allowed it raises a `Conflict` before it has written anything.
+"""
+
+import random
+from datetime import datetime
+from typing import Literal
+
+from services.matching import domain, store
+from services.matching.rules import Rules
+from services.matching.store import Commitments, Gig, Offer, Placement, Seat
+from shared import clock
+from shared.contracts.matching import OfferDeclined, OfferExpired, PlacementCancelled, PlacementMade
+from shared.problems import Conflict, Text
+from shared.telemetry import METRICS
+from shared.unit import Unit
+
+OFFER_EXPIRY = "offer-expiry"
+CONFIRMATION = "confirmation"
+
+CHOICE = 32
+"""An acceptance chooses at random among so many open seats, so that a crowd does not meet at one document."""
+
+Side = Literal["worker", "employer"]
+
+OFFER_EXPIRED = Text("This offer stood until {expires_at}.", "该邀约有效期至 {expires_at}，已过期。")
+GIG_FULL = Text("All seats of this gig are taken.", "该岗位名额已满。")
+GIG_CLOSED = Text("This gig takes no more people.", "该岗位已停止招用。")
+SHIFT_OVERLAP = Text(
+    "You have a shift from {start} to {end}, which overlaps this one.",
+    "您在 {start} 至 {end} 已有班次，与该岗位时间重叠。",
+)
+ENDED = {
+    "accepted": Text("You accepted this offer before.", "您此前已接受该邀约。"),
+    "declined": Text("You declined this offer.", "您已谢绝该邀约。"),
+    "amended": Text("The gig's terms have changed, so this offer has ended.", "岗位内容已变更，该邀约已失效。"),
+    "gone": Text("This offer ended when you checked out.", "您已签退，该邀约随之失效。"),
+    "unconfirmed": Text("The employer did not confirm in time.", "用工主体未在期限内确认。"),
+}
+PLACEMENT_ENDED = Text("This placement has ended.", "该录用已结束。")
+SHIFT_STARTED = Text(
+    "The shift began at {start}, so it can no longer be cancelled.", "班次已于 {start} 开始，不能再取消。"
+)
+NOTHING_TO_CONFIRM = Text("This placement needs no confirmation.", "该录用无需确认。")
+CONFIRM_LATE = Text("This could be confirmed until {confirm_by}.", "确认期限为 {confirm_by}，已过期。")
+
+
+# --- offers ----------------------------------------------------------------------------------------------------------
+
+
+async def accept(unit: Unit, offer: Offer) -> Placement:
+    """Take a seat of the offer's gig for its worker.
+
+    Raises `Conflict`: offer-expired, offer-ended, gig-full, gig-closed, shift-overlap.
+    """
+    _must_stand(offer, unit.now)
+    gig = await unit.get(Gig, offer.gig_id)
+    if gig is None or not gig.takes(unit.now):
+        raise Conflict("gig-closed", GIG_CLOSED, gig_id=offer.gig_id)
+    if gig.edition != offer.edition:
+        raise Conflict("offer-ended", ENDED["amended"], reason="amended")
+    commitments = await commitments_of(unit, offer.worker_id)
+    promised = domain.clash(commitments.periods, offer.terms.period)
+    if promised:
+        start, end = promised.start.isoformat(), promised.end.isoformat()
+        raise Conflict("shift-overlap", SHIFT_OVERLAP, start=start, end=end)
+    seats = await store.free_seats(unit, offer.gig_id, limit=CHOICE)
+    if not seats:
+        raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
+    rules = await store.rules_of(unit, offer.district)
+    unit.cancel_timer(OFFER_EXPIRY, offer.id)
+    return take(unit, offer, random.choice(seats), commitments, confirmation_due(offer, rules, unit.now))
+
+
+def _must_stand(offer: Offer, now: datetime) -> None:
+    """Say why an offer can no longer be answered, if it cannot; also when the timer that ends it is late."""
+    why = offer.reason or offer.ended or ("time" if now >= offer.expires_at else None)
+    match why:
+        case None:
+            return
+        case "time":
+            raise Conflict("offer-expired", OFFER_EXPIRED, expires_at=offer.expires_at.isoformat())
+        case "filled":
+            raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
+        case "closed":
+            raise Conflict("gig-closed", GIG_CLOSED, gig_id=offer.gig_id)
+        case _:
+            raise Conflict("offer-ended", ENDED[why], reason=why)
+
+
+def confirmation_due(offer: Offer, rules: Rules, now: datetime) -> datetime | None:
+    """By when the employer must confirm an acceptance that comes now; None for an instant gig."""
+    if offer.terms.hiring == "instant":
+        return None
+    return min(now + rules.confirm_within, offer.terms.period.start)
+
+
+def take(
+    unit: Unit, offer: Offer, seat: Seat, commitments: Commitments, confirm_by: datetime | None = None
+) -> Placement:
+    """The worker of an offer takes a seat, all being in order. It is a placement at once, or when confirmed."""
+    placement = Placement(
+        id=clock.new_id(),
+        offer_id=offer.id,
+        seat=seat.number,
+        status="awaiting-confirmation" if confirm_by else "placed",
+        at=unit.now,
+        confirm_by=confirm_by,
+        **offer.model_dump(include={"gig_id", "worker_id", "employer_id", "district", "checked_in_at"}),
+        terms=offer.terms,
+    )
+    seat.open, seat.placement_id = False, placement.id
+    offer.open, offer.ended, offer.placement_id = False, "accepted", placement.id
+    commitments.add(offer.terms.period, placement.id, unit.now)
+    commitments.offer_id = None
+    for document in (seat, offer, commitments, placement):
+        unit.save(document)
+    if confirm_by:
+        unit.set_timer(CONFIRMATION, placement.id, confirm_by)
+    else:
+        _announce(unit, placement, commitments)
+    unit.nudge(offer.district)
+    return placement
+
+
+async def decline(unit: Unit, offer: Offer) -> None:
+    """The worker says no; the gig is not offered to them again. Raises `Conflict` when the offer has ended."""
+    _must_stand(offer, unit.now)
+    offer.ended, offer.refused = "declined", True
+    await _end(unit, offer)
+    unit.publish(OfferDeclined(**_names(offer)))
+
+
+async def expire(unit: Unit, offer: Offer, reason: domain.ExpiryReason) -> None:
+    """The offer ends without an answer. Who let its time pass is not offered the gig again."""
+    offer.ended, offer.reason, offer.refused = "expired", reason, reason == "time"
+    await _end(unit, offer)
+    unit.publish(OfferExpired(**_names(offer), reason=reason))
+
+
+async def _end(unit: Unit, offer: Offer) -> None:
+    offer.open = False
+    unit.save(offer)
+    commitments = await commitments_of(unit, offer.worker_id)
+    if commitments.offer_id == offer.id:
+        commitments.offer_id = None
+        unit.save(commitments)
+    unit.cancel_timer(OFFER_EXPIRY, offer.id)
+    unit.nudge(offer.district)
+
+
+def _names(offer: Offer) -> dict[str, str]:
+    return {"offer_id": offer.id, **offer.model_dump(include={"gig_id", "worker_id", "district"})}
+
+
+# --- placements ------------------------------------------------------------------------------------------------------
+
+
+def _announce(unit: Unit, placement: Placement, commitments: Commitments) -> None:
+    """From here on others hear of the placement, and the check-ins before it are over."""
+    placement.status, placement.at, commitments.placed_at = "placed", unit.now, unit.now
+    unit.save(placement)
+    unit.save(commitments)
+    unit.publish(
+        PlacementMade(
+            placement_id=placement.id,
+            **placement.model_dump(
+                include={"offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "at"}
+            ),
+            terms=placement.terms,
+        )
+    )
+
+
+async def confirm(unit: Unit, placement: Placement) -> None:
+    """The employer confirms. Raises `Conflict`: placement-ended, not-awaiting, confirmation-late."""
+    if not placement.stands:
+        raise Conflict("placement-ended", PLACEMENT_ENDED)
+    if placement.confirm_by is None or placement.status == "placed":
+        raise Conflict("not-awaiting", NOTHING_TO_CONFIRM)
+    if unit.now >= placement.confirm_by:
+        raise Conflict("confirmation-late", CONFIRM_LATE, confirm_by=placement.confirm_by.isoformat())
+    unit.cancel_timer(CONFIRMATION, placement.id)
+    _announce(unit, placement, await commitments_of(unit, placement.worker_id))
+
+
+async def lapse(unit: Unit, placement: Placement) -> None:
+    """Nobody confirmed in time: the seat is open again, and both may look elsewhere."""
+    await _release(unit, placement)
+    placement.status = "lapsed"
+    offer = await _refuse_pair(unit, placement)
+    offer.ended, offer.reason = "expired", "unconfirmed"
+    unit.publish(OfferExpired(**_names(offer), reason="unconfirmed"))
+
+
+async def cancel(unit: Unit, placement: Placement, by: Side) -> None:
+    """Undo a placement before its shift starts. The pair is not brought together for this gig again.
+
+    Raises `Conflict`: placement-ended, shift-started.
+    """
+    if not placement.stands:
+        raise Conflict("placement-ended", PLACEMENT_ENDED)
+    if unit.now >= placement.terms.period.start:
+        raise Conflict("shift-started", SHIFT_STARTED, start=placement.terms.period.start.isoformat())
+    announced = placement.status == "placed"
+    await _release(unit, placement)
+    placement.status, placement.cancelled_by, placement.cancelled_at = "cancelled", by, unit.now
+    offer = await _refuse_pair(unit, placement)
+    if announced:
+        unit.publish(
+            PlacementCancelled(
+                placement_id=placement.id,
+                **placement.model_dump(include={"gig_id", "seat", "worker_id", "employer_id", "district"}),
+                by=by,
+                at=unit.now,
+            )
+        )
+        return
+    unit.cancel_timer(CONFIRMATION, placement.id)
+    if by == "worker":
+        offer.ended = "declined"
+        unit.publish(OfferDeclined(**_names(offer)))
+    else:
+        offer.ended, offer.reason = "expired", "unconfirmed"
+        unit.publish(OfferExpired(**_names(offer), reason="unconfirmed"))
+
+
+async def _release(unit: Unit, placement: Placement) -> None:
+    """Open the seat again, unless its gig is closed or has been given fewer seats, and free the worker's time."""
+    gig = await unit.get(Gig, placement.gig_id)
+    seat = await unit.get(Seat, store.seat_id(placement.gig_id, placement.seat))
+    if gig is None or seat is None or seat.placement_id != placement.id:
+        raise LookupError(f"placement {placement.id} has no seat")
+    if gig.closed is None and await store.seat_count(unit, gig.id) <= gig.terms.headcount:
+        seat.open, seat.placement_id, seat.until = True, None, gig.ends
+        unit.save(seat)
+    else:
+        unit.delete(seat)
+    commitments = await commitments_of(unit, placement.worker_id)
+    commitments.drop(placement.id)
+    for document in (gig, commitments, placement):
+        unit.save(document)
+    unit.nudge(placement.district)
+
+
+async def _refuse_pair(unit: Unit, placement: Placement) -> Offer:
+    offer = await unit.get(Offer, placement.offer_id)
+    if offer is None:
+        raise LookupError(f"placement {placement.id} has no offer")
+    offer.refused = True
+    unit.save(offer)
+    return offer
+
+
+async def commitments_of(unit: Unit, worker_id: str) -> Commitments:
+    return await unit.get(Commitments, worker_id) or Commitments(id=worker_id)
+
+
+def measure(placement: Placement) -> None:
+    """Count how long a placement took. For after its commit, since a unit may run more than once."""
+    METRICS.time_to_placement.labels(placement.district).observe(
+        (placement.at - placement.checked_in_at).total_seconds()
+    )

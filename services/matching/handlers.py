@@ -1,0 +1,154 @@
+"""What the market notes when gigs and people come, change and go, and what it does when a time has come.
+
+Handlers note facts; the district's next window (market.py) draws what follows for its offers.
+"""
+
+from opentelemetry import propagate
+
+from services.matching import deals, domain, store
+from services.matching.store import Gig, Offer, Placement, Profile, Seat, Waiting
+from shared.contracts.posting import GigAmended, GigClosed, GigPosted
+from shared.contracts.workers import WorkerChanged, WorkerCheckedIn, WorkerCheckedOut, WorkerProfile
+from shared.problems import Conflict, Text
+from shared.reactions import Reactions
+from shared.unit import Timer, Unit
+
+react = Reactions()
+
+UNKNOWN_GIG = Text("A gig was closed that was never posted here.", "收到未发布岗位的关闭通知。")
+
+
+# --- gigs ------------------------------------------------------------------------------------------------------------
+
+
+@react.to(GigPosted, needs=lambda event: [(Gig, event.gig_id)])
+async def open_gig(event: GigPosted, unit: Unit) -> None:
+    await _hold(event, unit)
+
+
+@react.to(GigAmended, needs=lambda event: [(Gig, event.gig_id)])
+async def amend_gig(event: GigAmended, unit: Unit) -> None:
+    await _hold(event, unit)
+
+
+@react.to(GigClosed, needs=lambda event: [(Gig, event.gig_id)])
+async def close_gig(event: GigClosed, unit: Unit) -> None:
+    """Take its open seats away: nobody can accept what has no seat. Placements keep theirs."""
+    gig = await unit.get(Gig, event.gig_id)
+    if gig is None:
+        raise Conflict("unknown-gig", UNKNOWN_GIG)
+    if gig.closed:
+        return
+    gig.closed = event.reason
+    unit.save(gig)
+    for seat in await store.seats_of(unit, gig.id):
+        if seat.open:
+            unit.delete(seat)
+    unit.nudge(gig.district)
+
+
+async def _hold(event: GigPosted | GigAmended, unit: Unit) -> None:
+    """Keep the gig's terms, given whole by either event, and as many seats as they say."""
+    gig = await unit.get(Gig, event.gig_id)
+    seats: list[Seat] = []
+    if gig is None:
+        gig = Gig(id=event.gig_id, district=event.district, terms=event.terms, at=unit.now)
+    elif gig.closed or gig.terms == event.terms:
+        return
+    else:
+        seats = await store.seats_of(unit, gig.id)
+        gig.edition += not domain.same_but_for_headcount(gig.terms, event.terms)
+    gig.terms, gig.at, gig.trace = event.terms, unit.now, _trace()
+    unit.save(gig)
+    _set_seats(gig, {seat.number: seat for seat in seats}, unit)
+    unit.nudge(gig.district)
+
+
+def _set_seats(gig: Gig, seats: dict[int, Seat], unit: Unit) -> None:
+    open_ = {number for number, seat in seats.items() if seat.open}
+    add, remove = domain.plan_seats(open_, seats.keys() - open_, gig.terms.headcount)
+    for number in remove:
+        unit.delete(seats[number])
+    for number in add:
+        id = store.seat_id(gig.id, number)
+        unit.save(Seat(id=id, gig_id=gig.id, number=number, district=gig.district, until=gig.ends))
+    for number in open_.difference(remove):
+        if seats[number].until != gig.ends:
+            seats[number].until = gig.ends
+            unit.save(seats[number])
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+
+@react.to(
+    WorkerCheckedIn,
+    needs=lambda event: [(Waiting, event.presence_id), (Profile, event.worker_id)],
+)
+async def let_in(event: WorkerCheckedIn, unit: Unit) -> None:
+    if await unit.get(Waiting, event.presence_id):
+        return
+    newest = await _newest_profile(event.worker_id, event.profile, unit)
+    waiting = Waiting(
+        id=event.presence_id,
+        profile=newest,
+        trace=_trace(),
+        **event.model_dump(include={"checkin_id", "worker_id", "district", "cell", "at", "until"}),
+    )
+    unit.save(waiting)
+    unit.nudge(event.district)
+
+
+@react.to(WorkerCheckedOut, needs=lambda event: [(Waiting, event.presence_id)])
+async def let_out(event: WorkerCheckedOut, unit: Unit) -> None:
+    waiting = await unit.get(Waiting, event.presence_id)
+    if waiting:
+        unit.delete(waiting)
+        unit.nudge(event.district)
+
+
+@react.to(WorkerChanged, needs=lambda event: [(Profile, event.worker_id)])
+async def change_worker(event: WorkerChanged, unit: Unit) -> None:
+    newest = await _newest_profile(event.worker_id, event.profile, unit)
+    for waiting in await store.presences_of(unit, event.worker_id):
+        if waiting.profile != newest:
+            waiting.profile = newest
+            unit.save(waiting)
+            unit.nudge(waiting.district)
+
+
+async def _newest_profile(worker_id: str, said: WorkerProfile, unit: Unit) -> WorkerProfile:
+    """The newer of what an event says and what is known.
+
+    Saved in either case: check-in and change come by different topics, and two units that both read it and then
+    write elsewhere must not pass each other.
+    """
+    known = await unit.get(Profile, worker_id) or Profile(id=worker_id, profile=said)
+    if said.revision >= known.profile.revision:
+        known.profile = said
+    unit.save(known)
+    return known.profile
+
+
+# --- times -----------------------------------------------------------------------------------------------------------
+
+
+@react.at(deals.OFFER_EXPIRY)
+async def expire_offer(timer: Timer, unit: Unit) -> None:
+    offer = await unit.get(Offer, timer.subject)
+    if offer and offer.open and unit.now >= offer.expires_at:
+        await deals.expire(unit, offer, "gone" if unit.now >= offer.present_until else "time")
+
+
+@react.at(deals.CONFIRMATION)
+async def end_confirmation(timer: Timer, unit: Unit) -> None:
+    placement = await unit.get(Placement, timer.subject)
+    if placement and placement.status == "awaiting-confirmation":
+        await deals.lapse(unit, placement)
+
+
+def _trace() -> dict[str, str]:
+    """The trace of what is being handled, so that the offer it leads to continues it."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    return carrier

@@ -1,0 +1,385 @@
+"""The live market: one window after another in each district whose partitions this process holds.
+
+A window first ends the offers that no longer stand, then matches who is free with what has room and makes offers.
+Whoever holds a district's partition saves the others work, no more: each unit checks again what it writes, and two
+windows of one district at a time do no harm.
+"""
+
+import asyncio
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+from opentelemetry import propagate, trace
+from opentelemetry.trace import Link, Span, SpanKind, Tracer
+from pymongo.errors import PyMongoError
+
+from services.matching import deals, engine, snapshot, store
+from services.matching.domain import ExpiryReason, clash, offer_end, offer_fate
+from services.matching.engine import Offers
+from services.matching.rules import Rules
+from services.matching.snapshot import Snapshot
+from services.matching.store import Commitments, Gig, Offer, OpenOffer, Placement, Seat, Waiting
+from shared import clock
+from shared.contracts.matching import OfferMade, Reason
+from shared.contracts.posting import GigPosted
+from shared.contracts.workers import WorkerCheckedIn
+from shared.service import Runtime
+from shared.store import Contended, DatabaseDown, Store
+from shared.telemetry import METRICS, span_from
+from shared.unit import Unit
+
+log = structlog.get_logger()
+
+CHUNK = 200
+"""Offers of one unit: a transaction stays far below a thousand documents."""
+
+THREAD_PAIRS = 50_000
+"""Above so many pairs the engine runs in a thread, so that the process goes on answering."""
+
+TICK_SECONDS = 1.0
+"""How often a process looks for what others changed in its districts."""
+
+QUIET = 10
+"""A window that nobody asked for comes at most every so many times of what the last one took."""
+
+AT_ONCE = 2
+
+
+class Outcome(NamedTuple):
+    """What a window did. `more`: there was more than one window does."""
+
+    offers: int
+    placements: int
+    retired: int
+    more: bool
+    rules: Rules
+
+
+class Proposal(NamedTuple):
+    """An offer as the engine wants it, with what it was founded on."""
+
+    gig_id: str
+    edition: int
+    presence_id: str
+    presence_version: int
+    worker_id: str
+    automatic: bool
+    reasons: list[Reason]
+
+
+async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None = None) -> Outcome:
+    """One window of a district. The seed draws its ties; a new one is drawn if none is given."""
+    seed = secrets.randbits(63) if seed is None else seed
+    retired = await _retire(db, tracer, district)
+    reading = db.reading()
+    rules = await store.rules_of(reading, district)
+    seen = await snapshot.read(reading, district, rules, seed)
+    if seen is None:
+        return Outcome(0, 0, retired, False, rules)
+    wanted = _proposals(seen, await _matched(seen, rules, seed))
+    made: list[tuple[Offer, Placement | None]] = []
+    for first in range(0, len(wanted), CHUNK):
+        chunk = wanted[first : first + CHUNK]
+        made += await db.transact(
+            partial(_make, tracer=tracer, district=district, rules=rules, seed=seed, proposals=chunk)
+        )
+    for offer, placement in made:
+        if offer.first:
+            METRICS.time_to_offer.labels(district).observe(offer.delay_ms / 1000)
+        if placement and placement.status == "placed":
+            deals.measure(placement)
+    more = bool(made) and (seen.cut or len(wanted) >= rules.offers_per_window)
+    return Outcome(len(made), sum(placement is not None for _, placement in made), retired, more, rules)
+
+
+# --- offers that no longer stand -------------------------------------------------------------------------------------
+
+
+async def _retire(db: Store, tracer: Tracer, district: str) -> int:
+    """End the open offers whose gig was closed, amended or filled, or whose worker left; returns how many."""
+    reading = db.reading()
+    doomed = list(await _doomed(reading, await store.offers_open_in(reading, district)))
+    return sum(
+        [
+            await db.transact(partial(_end, tracer=tracer, ids=doomed[first : first + CHUNK]))
+            for first in range(0, len(doomed), CHUNK)
+        ]
+    )
+
+
+async def _end(unit: Unit, *, tracer: Tracer, ids: Sequence[str]) -> int:
+    await unit.load(Offer, ids)
+    offers = {id: offer for id in ids if (offer := await unit.get(Offer, id)) and offer.open}
+    await unit.load(Commitments, [offer.worker_id for offer in offers.values()])
+    doomed = await _doomed(unit, list(offers.values()))
+    for id, reason in doomed.items():
+        offer = offers[id]
+        with span_from(tracer, "end offer", offer.trace, SpanKind.INTERNAL, {"kuaizhao.district": offer.district}):
+            await deals.expire(unit, offer, reason)
+    return len(doomed)
+
+
+async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, ExpiryReason]:
+    """Which of these open offers can no longer stand, and why."""
+    gigs = await store.gigs(unit, {offer.gig_id for offer in offers})
+    seats = await store.seats_open(unit, gigs)
+    present = await store.present(unit, [offer.presence_id for offer in offers])
+    fates = {
+        offer.id: offer_fate(
+            takes=gigs[offer.gig_id].takes(unit.now),
+            same_terms=gigs[offer.gig_id].edition == offer.edition,
+            seats_left=seats.get(offer.gig_id, 0),
+            present=offer.presence_id in present,
+        )
+        for offer in offers
+    }
+    return {id: reason for id, reason in fates.items() if reason}
+
+
+# --- new offers ------------------------------------------------------------------------------------------------------
+
+
+async def _matched(seen: Snapshot, rules: Rules, seed: int) -> Offers:
+    work = partial(engine.match, seen.gigs, seen.people, seen.busy, seen.refused, rules, seed)
+    large = len(seen.gig_rows) * len(seen.person_rows) > THREAD_PAIRS
+    return await asyncio.to_thread(work) if large else work()
+
+
+def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
+    """The engine's offers with their reasons: first each seat's first, of those the ones that need no answer."""
+    found = []
+    for row, (gig_at, person_at) in enumerate(zip(offers.gig.tolist(), offers.person.tolist(), strict=True)):
+        gig, person = seen.gig_rows[gig_at], seen.person_rows[person_at]
+        figures = {
+            "distance-m": offers.distance_m[row],
+            "pay-fen-per-hour": seen.gigs.pay[gig_at],
+            "fit": round(float(offers.fit[row]), 4),
+            "waited-s": seen.people.waited_s[person_at],
+            "hardship": round(float(offers.hardship[row]), 4),
+            "score": offers.score[row],
+        }
+        proposal = Proposal(
+            gig.id,
+            gig.edition,
+            person["_id"],
+            person["version"],
+            person["worker_id"],
+            person["profile"]["accepts_automatically"],
+            [Reason(code=code, value=float(value)) for code, value in figures.items()],
+        )
+        found.append((int(offers.layer[row]), not proposal.automatic, proposal))
+    return [proposal for _, _, proposal in sorted(found, key=lambda each: each[:2])]
+
+
+async def _make(
+    unit: Unit, *, tracer: Tracer, district: str, rules: Rules, seed: int, proposals: Sequence[Proposal]
+) -> list[tuple[Offer, Placement | None]]:
+    """Make those of the proposed offers that still hold. Who accepts automatically is placed at once."""
+    gig_ids = list(dict.fromkeys(proposal.gig_id for proposal in proposals))
+    await unit.load(Gig, gig_ids)
+    await unit.load(Waiting, [proposal.presence_id for proposal in proposals])
+    await unit.load(Commitments, [proposal.worker_id for proposal in proposals])
+    seats = await store.seats_open(unit, gig_ids)
+    offered = await store.offers_open(unit, district, gig_ids)
+    refused = await store.refused_pairs(unit, gig_ids)
+    spare = await _spare_seats(unit, [proposal.gig_id for proposal in proposals if proposal.automatic])
+    made: list[tuple[Offer, Placement | None]] = []
+    for proposal in proposals:
+        gig, waiting = await unit.get(Gig, proposal.gig_id), await unit.get(Waiting, proposal.presence_id)
+        commitments = await deals.commitments_of(unit, proposal.worker_id)
+        if gig is None or waiting is None or not _holds(proposal, gig, waiting, commitments, unit.now):
+            continue
+        room = seats.get(gig.id, 0) * rules.exposure
+        if offered.get(gig.id, 0) >= room or (gig.id, waiting.worker_id) in refused:
+            continue
+        with _span(tracer, gig, waiting):
+            offer = _offer(unit, gig, waiting, commitments, proposal.reasons, rules, seed)
+            unit.publish(_said(offer))
+            placement = None
+            if proposal.automatic and spare[gig.id]:
+                seats[gig.id] -= 1
+                confirm_by = deals.confirmation_due(offer, rules, unit.now)
+                placement = deals.take(unit, offer, spare[gig.id].pop(), commitments, confirm_by)
+            else:
+                offered[gig.id] = offered.get(gig.id, 0) + 1
+                commitments.offer_id = offer.id
+                unit.save(offer)
+                unit.set_timer(deals.OFFER_EXPIRY, offer.id, offer.expires_at)
+            unit.save(commitments)
+            unit.save(gig)
+        made.append((offer, placement))
+    return made
+
+
+def _holds(proposal: Proposal, gig: Gig, waiting: Waiting, commitments: Commitments, now: datetime) -> bool:
+    """True while what a proposal was founded on is still so."""
+    return (
+        gig.takes(now)
+        and gig.edition == proposal.edition
+        and waiting.version == proposal.presence_version
+        and now < waiting.until
+        and commitments.offer_id is None
+        and (commitments.placed_at is None or commitments.placed_at < waiting.at)
+        and clash(commitments.periods, gig.terms.period) is None
+    )
+
+
+async def _spare_seats(unit: Unit, gig_ids: Sequence[str]) -> dict[str, list[Seat]]:
+    """Open seats for those who accept automatically, in no order that others know of."""
+    spare = {}
+    for gig_id, wanted in Counter(gig_ids).items():
+        spare[gig_id] = await store.free_seats(unit, gig_id, limit=max(wanted, deals.CHOICE))
+        random.shuffle(spare[gig_id])
+    return spare
+
+
+def _offer(
+    unit: Unit,
+    gig: Gig,
+    waiting: Waiting,
+    commitments: Commitments,
+    reasons: list[Reason],
+    rules: Rules,
+    seed: int,
+) -> Offer:
+    """An offer, not saved yet. It carries the trace in which it is made."""
+    carrier: dict[str, str] = {}
+    propagate.inject(carrier)
+    first, commitments.offered_checkin = commitments.offered_checkin != waiting.checkin_id, waiting.checkin_id
+    delay = unit.now - max(gig.at, waiting.at)
+    return Offer(
+        id=clock.new_id(),
+        gig_id=gig.id,
+        edition=gig.edition,
+        worker_id=waiting.worker_id,
+        employer_id=gig.terms.employer_id,
+        district=gig.district,
+        presence_id=waiting.id,
+        terms=gig.terms,
+        reasons=reasons,
+        weights=rules.name,
+        seed=seed,
+        first=first,
+        delay_ms=max(0, round(delay.total_seconds() * 1000)),
+        checked_in_at=waiting.at,
+        present_until=waiting.until,
+        made_at=unit.now,
+        expires_at=offer_end(unit.now + rules.offer_stands, gig.terms, waiting.until),
+        trace=carrier,
+    )
+
+
+def _said(offer: Offer) -> OfferMade:
+    return OfferMade(
+        offer_id=offer.id,
+        reasons=tuple(offer.reasons),
+        terms=offer.terms,
+        **offer.model_dump(
+            include={
+                "gig_id",
+                "worker_id",
+                "employer_id",
+                "district",
+                "weights",
+                "checked_in_at",
+                "made_at",
+                "expires_at",
+            }
+        ),
+    )
+
+
+def _span(tracer: Tracer, gig: Gig, waiting: Waiting) -> AbstractContextManager[Span]:
+    """A span that continues the trace of the later of the two causes, gig or check-in, and links to the other's."""
+    earlier, later = (gig.trace, waiting.trace) if gig.at <= waiting.at else (waiting.trace, gig.trace)
+    other = trace.get_current_span(propagate.extract(earlier)).get_span_context()
+    links = (Link(other),) if other.is_valid else ()
+    return span_from(tracer, "make offer", later, SpanKind.INTERNAL, {"kuaizhao.district": gig.district}, links)
+
+
+# --- the loop --------------------------------------------------------------------------------------------------------
+
+
+async def keep_matching(runtime: Runtime) -> None:
+    """The service's loop: windows in each district that this process holds, for as long as the process lives."""
+    await Market(runtime).run()
+
+
+class Market:
+    """Paces windows. A quiet district's window comes at once; a busy one's after a pause of `window_ms` or of what
+    the last took, if that was longer."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._bell = asyncio.Event()
+        self._wanted: set[str] = set()
+        self._serving: set[str] = set()
+        self._quiet_until: dict[str, float] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def run(self) -> None:
+        self._runtime.nudged = self._hear
+        looked = -TICK_SECONDS
+        async with asyncio.TaskGroup() as districts:
+            while True:
+                if time.monotonic() - looked >= TICK_SECONDS:
+                    await self._look()
+                    looked = time.monotonic()
+                for district in self._wanted - self._serving:
+                    self._serving.add(district)
+                    districts.create_task(self._serve(district))
+                self._bell.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(TICK_SECONDS):
+                        await self._bell.wait()
+
+    def _hear(self, districts: set[str]) -> None:
+        """Something changed in these districts."""
+        self._wanted |= districts
+        self._bell.set()
+
+    async def _look(self) -> None:
+        """What other processes changed is seen in the database alone."""
+        now = time.monotonic()
+        live = await store.live_districts(self._runtime.store.reading())
+        self._wanted |= {district for district in live if self._quiet_until.get(district, 0) <= now}
+
+    def _holds(self, district: str) -> bool:
+        return all(self._runtime.bus.owns(kind.topic, district) for kind in (GigPosted, WorkerCheckedIn))
+
+    async def _serve(self, district: str) -> None:
+        """Windows of one district until nobody wants one."""
+        while district in self._wanted:
+            self._wanted.discard(district)
+            if not self._holds(district):
+                break
+            began = time.monotonic()
+            pause = await self._window(district)
+            spent = time.monotonic() - began
+            self._quiet_until[district] = time.monotonic() + max(TICK_SECONDS, QUIET * spent)
+            await asyncio.sleep(max(pause, spent))
+        self._serving.discard(district)
+
+    async def _window(self, district: str) -> float:
+        """One window; returns the least pause after it in seconds. What goes wrong in one district stays there."""
+        try:
+            async with self._turns:
+                outcome = await window(self._runtime.store, self._runtime.tracer, district)
+        except (DatabaseDown, Contended, PyMongoError) as error:
+            log.warning("window waits for the database", district=district, error=repr(error)[:300])
+            self._wanted.add(district)
+            return 1.0
+        except Exception as error:
+            log.error("window failed, will be tried again", district=district, exc_info=error)
+            return 1.0
+        if outcome.more:
+            self._wanted.add(district)
+        return outcome.rules.window_ms / 1000

@@ -1,0 +1,407 @@
+"""What the market remembers, and every question it asks of that.
+
+No invariant rests on who runs: a seat is one document, so a gig cannot be overfilled; a worker's commitments are one
+document, so two overlapping ones cannot both be written; an index allows a worker one open offer.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pymongo import ASCENDING, DESCENDING, IndexModel
+
+from services.matching.domain import Ended, ExpiryReason, PlacementStatus, quantile
+from services.matching.rules import Rules, default_rules
+from shared.contracts.matching import Reason
+from shared.contracts.posting import GigTerms
+from shared.contracts.terms import Period
+from shared.contracts.workers import WorkerProfile
+from shared.unit import Document, Unit
+
+FIGURES_OF = 200
+"""The board's times are those of so many last offers."""
+
+ANY = {"$gt": ""}
+"""Every value of a field, said so that an index which begins with the field can be used."""
+
+
+class Gig(Document):
+    """A gig as its employer says it. `edition` counts changes of its terms other than the headcount.
+
+    Whoever makes offers of it, frees a seat of it or changes it also saves it, so that no two of those pass each other.
+    """
+
+    collection = "gigs"
+    indexes = (IndexModel([("district", ASCENDING)]),)
+
+    district: str
+    terms: GigTerms
+    edition: int = 1
+    closed: str | None = None
+    at: datetime
+    trace: dict[str, str] = {}
+
+    def takes(self, now: datetime) -> bool:
+        """True while it may be offered and accepted, also when the news of its end is late."""
+        return self.closed is None and now < self.ends
+
+    @property
+    def ends(self) -> datetime:
+        return min(self.terms.valid_until, self.terms.period.start)
+
+
+class Seat(Document):
+    """One seat of a gig: open, or taken by a placement. Its id is `<gig_id>:<number>`."""
+
+    collection = "seats"
+    indexes = (
+        IndexModel([("gig_id", ASCENDING), ("open", ASCENDING)]),
+        IndexModel([("district", ASCENDING), ("until", ASCENDING)], partialFilterExpression={"open": True}),
+    )
+
+    gig_id: str
+    number: int
+    district: str
+    until: datetime
+    open: bool = True
+    placement_id: str | None = None
+
+
+class Waiting(Document):
+    """A worker who waits in a district, under the presence id of the check-in."""
+
+    collection = "waiting"
+    indexes = (
+        IndexModel([("district", ASCENDING), ("at", ASCENDING), ("until", ASCENDING)]),
+        IndexModel([("worker_id", ASCENDING)]),
+    )
+
+    checkin_id: str
+    worker_id: str
+    district: str
+    cell: str
+    profile: WorkerProfile
+    at: datetime
+    until: datetime
+    trace: dict[str, str] = {}
+
+
+class Profile(Document):
+    """The newest profile heard of a worker. Each event that brings one saves it, so that none overtakes a newer one."""
+
+    collection = "profiles"
+
+    profile: WorkerProfile
+
+
+class Commitment(Period):
+    placement_id: str
+
+
+class Commitments(Document):
+    """What a worker has promised: periods that do not overlap, and the one offer in hand.
+
+    `offered_checkin` is the last check-in that led to an offer, `placed_at` the time of the last placement: it ends
+    the check-ins before it, in every district, without waiting for the registry to say so.
+    """
+
+    collection = "commitments"
+
+    periods: list[Commitment] = []
+    until: datetime | None = None
+    offer_id: str | None = None
+    offered_checkin: str | None = None
+    placed_at: datetime | None = None
+
+    def add(self, period: Period, placement_id: str, now: datetime) -> None:
+        """Promise a period. What is over is forgotten."""
+        promised = Commitment(start=period.start, end=period.end, placement_id=placement_id)
+        self._keep([kept for kept in self.periods if kept.end > now] + [promised])
+
+    def drop(self, placement_id: str) -> None:
+        self._keep([kept for kept in self.periods if kept.placement_id != placement_id])
+
+    def _keep(self, periods: list[Commitment]) -> None:
+        self.periods = sorted(periods, key=lambda period: period.start)
+        self.until = max((period.end for period in periods), default=None)
+
+
+class Offer(Document):
+    """A gig offered to a worker. `open` until it has `ended`; `refused`: the pair is not offered again.
+
+    `first` of its check-in; `delay_ms` from the later of post and check-in to the offer; `seed` drew the ties of its
+    window. `present_until` is the end of the worker's presence.
+    """
+
+    collection = "offers"
+    indexes = (
+        IndexModel("worker_id", unique=True, partialFilterExpression={"open": True}, name="one_open_a_worker"),
+        IndexModel([("worker_id", ASCENDING), ("open", DESCENDING), ("_id", DESCENDING)]),
+        IndexModel([("district", ASCENDING), ("gig_id", ASCENDING)], partialFilterExpression={"open": True}),
+        IndexModel([("gig_id", ASCENDING), ("worker_id", ASCENDING)], partialFilterExpression={"refused": True}),
+        IndexModel([("district", ASCENDING), ("made_at", DESCENDING)], partialFilterExpression={"first": True}),
+    )
+
+    gig_id: str
+    edition: int
+    worker_id: str
+    employer_id: str
+    district: str
+    presence_id: str
+    terms: GigTerms
+    reasons: list[Reason]
+    weights: str
+    seed: int
+    first: bool
+    delay_ms: int
+    checked_in_at: datetime
+    present_until: datetime
+    made_at: datetime
+    expires_at: datetime
+    open: bool = True
+    ended: Ended | None = None
+    reason: ExpiryReason | None = None
+    refused: bool = False
+    placement_id: str | None = None
+    trace: dict[str, str] = {}
+
+
+class Placement(Document):
+    """A worker in a seat, under the terms of the offer that was accepted."""
+
+    collection = "placements"
+    indexes = (
+        IndexModel([("worker_id", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("employer_id", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("gig_id", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("district", ASCENDING), ("at", ASCENDING)], partialFilterExpression={"status": "placed"}),
+    )
+
+    offer_id: str
+    gig_id: str
+    seat: int
+    worker_id: str
+    employer_id: str
+    district: str
+    terms: GigTerms
+    status: PlacementStatus
+    checked_in_at: datetime
+    at: datetime
+    confirm_by: datetime | None = None
+    cancelled_by: str | None = None
+    cancelled_at: datetime | None = None
+
+    @property
+    def stands(self) -> bool:
+        return self.status in ("placed", "awaiting-confirmation")
+
+
+class RuleSet(Document):
+    """Rules of one district from `since` on; the id is their name. Old ones stay, for the offers that name them."""
+
+    collection = "rules"
+    indexes = (IndexModel([("district", ASCENDING), ("since", DESCENDING)]),)
+
+    district: str
+    since: datetime
+    rules: Rules
+
+
+DOCUMENTS = (Gig, Seat, Waiting, Profile, Commitments, Offer, Placement, RuleSet)
+
+
+def seat_id(gig_id: str, number: int) -> str:
+    return f"{gig_id}:{number}"
+
+
+async def rules_of(unit: Unit, district: str) -> Rules:
+    """The rules in force in a district."""
+    own = await unit.find(
+        RuleSet, {"district": district, "since": {"$lte": unit.now}}, sort=[("since", DESCENDING)], limit=1
+    )
+    return own[0].rules if own else default_rules()
+
+
+# --- gigs and seats --------------------------------------------------------------------------------------------------
+
+
+async def seats_of(unit: Unit, gig_id: str) -> list[Seat]:
+    return await unit.find(Seat, {"gig_id": gig_id})
+
+
+async def seat_count(unit: Unit, gig_id: str) -> int:
+    return await unit.count(Seat, {"gig_id": gig_id})
+
+
+async def seats_open(unit: Unit, gig_ids: Collection[str]) -> dict[str, int]:
+    """How many open seats these gigs have."""
+    return await _count_by(unit, Seat, {"gig_id": {"$in": list(gig_ids)}, "open": True}, "gig_id")
+
+
+async def seats_open_in(unit: Unit, district: str) -> dict[str, int]:
+    """How many open seats each gig of a district has that may be offered now."""
+    return await _count_by(unit, Seat, {"district": district, "until": {"$gt": unit.now}, "open": True}, "gig_id")
+
+
+async def free_seats(unit: Unit, gig_id: str, *, limit: int) -> list[Seat]:
+    """Some open seats of a gig."""
+    return await unit.find(Seat, {"gig_id": gig_id, "open": True}, limit=limit)
+
+
+async def gigs(unit: Unit, ids: Iterable[str]) -> dict[str, Gig]:
+    return {gig.id: gig for gig in await unit.find(Gig, {"_id": {"$in": list(ids)}})}
+
+
+# --- people ----------------------------------------------------------------------------------------------------------
+
+
+async def waiting_in(unit: Unit, district: str, *, limit: int) -> list[dict[str, Any]]:
+    """Raw rows of who waits in a district now, the longest waiting first: for a window, which reads thousands."""
+    return await unit.aggregate(
+        Waiting,
+        [
+            {"$match": {"district": district, "until": {"$gt": unit.now}}},
+            {"$sort": {"at": ASCENDING}},
+            {"$limit": limit},
+            {"$project": {"worker_id": 1, "cell": 1, "profile": 1, "at": 1, "version": 1}},
+        ],
+    )
+
+
+async def engaged(unit: Unit, worker_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Raw commitments by worker; those who never had an offer have none."""
+    rows = await unit.aggregate(
+        Commitments,
+        [
+            {"$match": {"_id": {"$in": list(worker_ids)}}},
+            {"$project": {"periods": 1, "offer_id": 1, "placed_at": 1}},
+        ],
+    )
+    return {row["_id"]: row for row in rows}
+
+
+async def presences_of(unit: Unit, worker_id: str) -> list[Waiting]:
+    return await unit.find(Waiting, {"worker_id": worker_id})
+
+
+async def present(unit: Unit, presence_ids: Collection[str]) -> set[str]:
+    """Which of these presences are not over."""
+    query = {"_id": {"$in": list(presence_ids)}, "until": {"$gt": unit.now}}
+    return {row["_id"] for row in await unit.aggregate(Waiting, [{"$match": query}, {"$project": {"_id": 1}}])}
+
+
+# --- offers ----------------------------------------------------------------------------------------------------------
+
+
+class OpenOffer(NamedTuple):
+    id: str
+    gig_id: str
+    edition: int
+    presence_id: str
+
+
+async def offers_open_in(unit: Unit, district: str) -> list[OpenOffer]:
+    """The open offers of a district."""
+    rows = await unit.aggregate(
+        Offer,
+        [
+            {"$match": {"district": district, "open": True}},
+            {"$project": {"gig_id": 1, "edition": 1, "presence_id": 1}},
+        ],
+    )
+    return [OpenOffer(row["_id"], row["gig_id"], row["edition"], row["presence_id"]) for row in rows]
+
+
+async def offers_open(unit: Unit, district: str, gig_ids: Collection[str]) -> dict[str, int]:
+    """How many open offers these gigs of a district have."""
+    query = {"district": district, "gig_id": {"$in": list(gig_ids)}, "open": True}
+    return await _count_by(unit, Offer, query, "gig_id")
+
+
+async def refused_pairs(unit: Unit, gig_ids: Collection[str]) -> set[tuple[str, str]]:
+    """The (gig, worker) pairs that are not offered again."""
+    rows = await unit.aggregate(
+        Offer,
+        [
+            {"$match": {"gig_id": {"$in": list(gig_ids)}, "refused": True}},
+            {"$project": {"gig_id": 1, "worker_id": 1}},
+        ],
+    )
+    return {(row["gig_id"], row["worker_id"]) for row in rows}
+
+
+async def offers_to(unit: Unit, worker_id: str, *, after: tuple[bool, str] | None, limit: int) -> list[Offer]:
+    """A worker's offers, open ones first, then the newest first; `after` is the last one's (open, id)."""
+    query: dict[str, Any] = {"worker_id": worker_id}
+    if after:
+        was_open, id = after
+        rest: list[dict[str, Any]] = [{"open": was_open, "_id": {"$lt": id}}]
+        query["$or"] = [*rest, {"open": False}] if was_open else rest
+    return await unit.find(Offer, query, sort=[("open", DESCENDING), ("_id", DESCENDING)], limit=limit)
+
+
+# --- placements ------------------------------------------------------------------------------------------------------
+
+
+async def placements_where(unit: Unit, field: str, value: str, *, after: str | None, limit: int) -> list[Placement]:
+    """Placements of a worker, an employer or a gig, the newest first; `after` is the last one's id."""
+    query = {field: value, **({"_id": {"$lt": after}} if after else {})}
+    return await unit.find(Placement, query, sort=[("_id", DESCENDING)], limit=limit)
+
+
+# --- the whole market ------------------------------------------------------------------------------------------------
+
+
+async def live_districts(unit: Unit) -> set[str]:
+    """Districts in which a window may have something to do: those with an open seat or an open offer."""
+    seats = await _count_by(unit, Seat, {"district": ANY, "open": True, "until": {"$gt": unit.now}}, "district")
+    offers = await _count_by(unit, Offer, {"district": ANY, "open": True}, "district")
+    return {*seats, *offers}
+
+
+class Figures(NamedTuple):
+    """A district at a moment. Delays are in ms, None without an offer yet; `delays` is how many they are of."""
+
+    district: str
+    waiting: int
+    open_seats: int
+    offers_open: int
+    placements: int
+    p50: int | None
+    p95: int | None
+    delays: int
+
+
+async def board(unit: Unit, *, since: datetime) -> list[Figures]:
+    """Every district that has had a gig or has somebody waiting. Counts those placements that stand, made `since`."""
+    now = unit.now
+    waiting = await _count_by(unit, Waiting, {"district": ANY, "until": {"$gt": now}}, "district")
+    seats = await _count_by(unit, Seat, {"district": ANY, "open": True, "until": {"$gt": now}}, "district")
+    offers = await _count_by(unit, Offer, {"district": ANY, "open": True, "expires_at": {"$gt": now}}, "district")
+    placed = await _count_by(unit, Placement, {"district": ANY, "status": "placed", "at": {"$gte": since}}, "district")
+    known = await unit.aggregate(Gig, [{"$sort": {"district": ASCENDING}}, {"$group": {"_id": "$district"}}])
+    figures = []
+    for district in sorted({*waiting, *(row["_id"] for row in known)}):
+        waits, open_, offered, made = (found.get(district, 0) for found in (waiting, seats, offers, placed))
+        delays = await _last_delays(unit, district)
+        p50, p95 = quantile(delays, 0.5), quantile(delays, 0.95)
+        figures.append(Figures(district, waits, open_, offered, made, p50, p95, len(delays)))
+    return figures
+
+
+async def _last_delays(unit: Unit, district: str) -> list[int]:
+    rows = await unit.aggregate(
+        Offer,
+        [
+            {"$match": {"district": district, "first": True}},
+            {"$sort": {"made_at": DESCENDING}},
+            {"$limit": FIGURES_OF},
+            {"$project": {"delay_ms": 1}},
+        ],
+    )
+    return sorted(row["delay_ms"] for row in rows)
+
+
+async def _count_by(unit: Unit, kind: type[Document], query: Mapping[str, Any], field: str) -> dict[str, int]:
+    rows = await unit.aggregate(kind, [{"$match": query}, {"$group": {"_id": f"${field}", "count": {"$sum": 1}}}])
+    return {row["_id"]: row["count"] for row in rows}

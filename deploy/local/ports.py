@@ -59,6 +59,8 @@ def free_ports(parts: Iterable[str] = USUAL) -> dict[str, int]:
         for part in parts:
             while True:
                 port = random.randrange(10_000, top if top > 20_000 else 65_536)
+                if port in ports.values():  # SO_REUSEADDR lets a bound port be bound again
+                    continue
                 probe = held.enter_context(closing(_socket()))
                 try:
                     probe.bind(("127.0.0.1", port))

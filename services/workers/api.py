@@ -334,6 +334,7 @@ async def register(
         minor_until=None if old_enough(born, ADULT_AGE, today) else begins(birthday(born, ADULT_AGE), parts.zone),
         consent=Agreed(version=CONSENT.version, at=unit.now, clerk_id=clerk_id),
         registered_at=unit.now,
+        said_at=unit.now,
     )
     unit.save(worker)
     unit.publish(WorkerRegistered(worker_id=worker.id, district=worker.district, profile=worker.profile(unit.now)))
@@ -384,9 +385,9 @@ async def my_profile(caller: WorkerCaller, parts: InParts, unit: InUnit) -> Prof
 
 @routes.patch("/me")
 async def change_profile(change: ProfileChange, caller: WorkerCaller, parts: InParts, unit: InUnit) -> Conditions:
-    """Change some of the profile. It is in force at once, also where the worker waits."""
+    """Change some of the profile; the markets in which the worker waits hear of it at once."""
     worker = await _mine(caller, unit)
-    before = (worker.district, worker.profile(unit.now))
+    said = (worker.district, worker.profile(worker.said_at))
     given = change.model_fields_set
     for field in given - {"certificates", "hardship"}:
         setattr(worker, field, getattr(change, field))
@@ -401,8 +402,8 @@ async def change_profile(change: ProfileChange, caller: WorkerCaller, parts: InP
         worker.hardship = _sealed_hardship(hardship, worker.id, parts.sealer)
     unit.save(worker)
     watch(worker, unit)
-    if (worker.district, worker.profile(unit.now)) != before:
-        await say_changed(worker, unit)
+    if (worker.district, worker.profile(unit.now)) != said:
+        say_changed(worker, unit)
     return _conditions(worker, parts, unit)
 
 

@@ -29,5 +29,5 @@ async def age_profile(timer: Timer, unit: Unit) -> None:
     """An 18th birthday, or the end of a certificate."""
     worker = await unit.get(Worker, timer.subject)
     if worker:
-        await say_changed(worker, unit)
+        say_changed(worker, unit)
         watch(worker, unit)

@@ -48,12 +48,11 @@ def end(presence: Presence, reason: Literal["worker", "expired", "placed"], unit
     unit.cancel_timer(CHECK_IN_ENDS, presence.id)
 
 
-async def say_changed(worker: Worker, unit: Unit) -> None:
-    """Say the profile of now: to everyone, and again to the markets in which the worker waits."""
+def say_changed(worker: Worker, unit: Unit) -> None:
+    """Say the profile of now, which is a new one."""
+    worker.revision, worker.said_at = worker.revision + 1, unit.now
+    unit.save(worker)
     unit.publish(WorkerChanged(worker_id=worker.id, district=worker.district, profile=worker.profile(unit.now)))
-    presence = await unit.get(Presence, worker.id)
-    if presence:
-        say_waiting(presence, worker, unit)
 
 
 def watch(worker: Worker, unit: Unit) -> None:

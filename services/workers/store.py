@@ -24,7 +24,8 @@ class Agreed(BaseModel):
 class Worker(Document):
     """A person registered under their real name. `id` is their account; `id_index` makes the identity number unique.
 
-    `minor_until` is the 18th birthday of someone who has not reached it. `tier_table` is the version the tier is by.
+    `minor_until` is the 18th birthday of someone who has not reached it. `tier_table` is the version the tier is by;
+    `revision` counts the profiles said, the newest of them at `said_at`.
     """
 
     collection = "workers"
@@ -45,6 +46,8 @@ class Worker(Document):
     minor_until: datetime | None
     consent: Agreed
     registered_at: datetime
+    said_at: datetime
+    revision: int = 0
 
     def profile(self, now: datetime) -> WorkerProfile:
         """What others may know of the worker at this moment."""
@@ -56,6 +59,7 @@ class Worker(Document):
             tier=self.tier,
             minor=self.minor_until is not None and now < self.minor_until,
             accepts_automatically=self.accepts_automatically,
+            revision=self.revision,
         )
 
     def changes_by_itself(self, now: datetime) -> datetime | None:

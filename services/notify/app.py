@@ -1,0 +1,15 @@
+"""notify, wired."""
+
+from services.notify import api, handlers, live, sender, store
+from shared.sealed import Sealer
+from shared.service import Service
+
+service = Service(
+    name="notify",
+    reactions=handlers.react,
+    routes=api.routes,
+    documents=store.DOCUMENTS,
+    loops=[sender.send_forever, live.tell_forever, live.hear_forever, live.look_forever],
+    about="Tells people what concerns them, once each: in their list of messages, live, and at their contact point.",
+    state={"sealer": lambda runtime: Sealer(runtime.settings, "notify"), "live": live.live_of},
+)

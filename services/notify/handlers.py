@@ -1,0 +1,258 @@
+"""Who is told of what. Each handler saves messages; sending them is the sender's work, showing them the stream's."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+
+import structlog
+from opentelemetry import propagate
+
+from services.notify.domain import about, kind_of
+from services.notify.store import Contact, Delivery, Gig, Mailbox, Message, Standing
+from services.notify.texts import TEMPLATES, Fact, Part
+from shared.contracts import Event
+from shared.contracts.matching import OfferExpired, OfferMade, PlacementCancelled, PlacementMade
+from shared.contracts.posting import (
+    EmployerSuspended,
+    EmployerVerified,
+    GigAmended,
+    GigClosed,
+    GigFilled,
+    GigPosted,
+    GigReopened,
+    GigTerms,
+)
+from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftStarted
+from shared.reactions import Reactions
+from shared.unit import Document, Unit
+
+log = structlog.get_logger()
+react = Reactions()
+
+BOTH: tuple[Part, ...] = ("worker", "employer")
+
+GIVE_UP_AFTER = timedelta(hours=6)
+"""A message that could not be sent for so long is of no more use outside; it stays in the person's list."""
+
+WORTH_TELLING = frozenset({"filled", "closed", "unconfirmed"})
+"""Ends of an offer that its worker hears of; of the others they know, or they matter to nobody."""
+
+Documents = Iterable[tuple[type[Document], str]]
+
+
+async def tell(
+    unit: Unit,
+    event: Event,
+    part: Part,
+    facts: Mapping[str, Fact],
+    *,
+    person: str | None = None,
+    turn: str = "",
+    context: str | None = None,
+    until: datetime | None = None,
+) -> None:
+    """Save one message for one person about one event, and its delivery if they wish to be told outside too.
+
+    Once per person and event: the same event again finds its message and leaves all as it is. `turn` tells apart events
+    of one kind and subject; `context` names the event whose facts are needed too; after `until` it is not worth a
+    delivery.
+    """
+    person = person or str(getattr(event, f"{part}_id"))
+    identity = f"{about(event)}{turn}"
+    key = f"{identity}:{person}"
+    if await unit.get(Message, key):
+        return
+    mailbox = await unit.get(Mailbox, person) or Mailbox(id=person)
+    mailbox.last += 1
+    unit.save(mailbox)
+    message = Message(
+        id=key,
+        person_id=person,
+        sequence=mailbox.last,
+        part=part,
+        kind=kind_of(event),
+        facts=dict(facts),
+        refs={name: getattr(event, name) for name in ("offer_id", "gig_id", "placement_id") if hasattr(event, name)},
+        context=f"{context}:{person}" if context else None,
+        at=unit.now,
+    )
+    unit.save(message)
+    unit.nudge(person)
+    contact = await unit.get(Contact, person)
+    if contact and TEMPLATES[message.kind].outward:
+        trace: dict[str, str] = {}
+        propagate.inject(trace)
+        delivery = Delivery(
+            id=f"{key}:{contact.channel}",
+            person_id=person,
+            message_id=key,
+            about=identity,
+            channel=contact.channel,
+            due_at=unit.now,
+            give_up_at=min(filter(None, (until, unit.now + GIVE_UP_AFTER))),
+            trace=trace,
+            at=unit.now,
+        )
+        unit.save(delivery)
+
+
+def people(*parts: Part) -> Callable[[Event], Documents]:
+    """What telling these people needs."""
+
+    def of(event: Event) -> Documents:
+        for part in parts:
+            person = str(getattr(event, f"{part}_id"))
+            yield from ((Message, f"{about(event)}:{person}"), (Mailbox, person), (Contact, person))
+
+    return of
+
+
+def the_gig(event: GigPosted | GigAmended | GigFilled | GigReopened | GigClosed) -> Documents:
+    return [(Gig, event.gig_id)]
+
+
+# --- offers and placements -------------------------------------------------------------------------------------------
+
+
+def _work(terms: GigTerms) -> dict[str, Fact]:
+    return {
+        "title": terms.title,
+        "employer_name": terms.employer_name,
+        "address": terms.place.address,
+        "start": terms.period.start,
+        "end": terms.period.end,
+    }
+
+
+@react.to(OfferMade, needs=people("worker"))
+async def tell_of_offer(event: OfferMade, unit: Unit) -> None:
+    pay = event.terms.pay
+    facts: dict[str, Fact] = {"amount_fen": pay.amount_fen, "unit": pay.unit.value, "expires_at": event.expires_at}
+    await tell(unit, event, "worker", _work(event.terms) | facts, until=event.expires_at)
+
+
+@react.to(OfferExpired, needs=people("worker"))
+async def tell_of_ended_offer(event: OfferExpired, unit: Unit) -> None:
+    """Only where the worker was told of the offer, and would otherwise wait for it."""
+    offer = f"offer-made:{event.offer_id}"
+    if event.reason in WORTH_TELLING and await unit.get(Message, f"{offer}:{event.worker_id}"):
+        await tell(unit, event, "worker", {"reason": event.reason}, context=offer)
+
+
+@react.to(PlacementMade, needs=people(*BOTH))
+async def tell_of_placement(event: PlacementMade, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, _work(event.terms) | {"seat": event.seat})
+
+
+@react.to(PlacementCancelled, needs=people(*BOTH))
+async def tell_of_cancelled_placement(event: PlacementCancelled, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"by": event.by}, context=_placement(event))
+
+
+def _placement(event: PlacementCancelled | AgreementMade | ShiftStarted | PayDue | PayConfirmed | PayOverdue) -> str:
+    return f"placement-made:{event.placement_id}"
+
+
+# --- agreements, shifts, pay -----------------------------------------------------------------------------------------
+
+
+@react.to(AgreementMade, needs=people("worker"))
+async def tell_of_agreement(event: AgreementMade, unit: Unit) -> None:
+    await tell(unit, event, "worker", {"starts_at": event.starts_at}, context=_placement(event))
+
+
+@react.to(ShiftStarted, needs=people("employer"))
+async def tell_of_start(event: ShiftStarted, unit: Unit) -> None:
+    await tell(unit, event, "employer", {"at": event.at}, context=_placement(event))
+
+
+@react.to(PayDue, needs=people(*BOTH))
+async def tell_of_pay(event: PayDue, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at}
+    for part in BOTH:
+        await tell(unit, event, part, facts, context=_placement(event))
+
+
+@react.to(PayConfirmed, needs=people("employer"))
+async def tell_of_confirmed_pay(event: PayConfirmed, unit: Unit) -> None:
+    await tell(unit, event, "employer", {"amount_fen": event.amount_fen}, context=_placement(event))
+
+
+@react.to(PayOverdue, needs=people(*BOTH))
+async def tell_of_overdue_pay(event: PayOverdue, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at}
+    for part in BOTH:
+        await tell(unit, event, part, facts, context=_placement(event))
+
+
+# --- employers and their gigs ----------------------------------------------------------------------------------------
+
+
+@react.to(EmployerVerified, needs=people("employer"))
+async def tell_of_verification(event: EmployerVerified, unit: Unit) -> None:
+    until = event.verified_until
+    await tell(unit, event, "employer", {"verified_until": until}, turn=f":{until:%Y%m%dT%H%M%S}")
+
+
+@react.to(EmployerSuspended, needs=lambda event: [(Standing, event.employer_id)])
+async def tell_of_suspension(event: EmployerSuspended, unit: Unit) -> None:
+    """An employer may be refused again and again, and is told each time: the inbox alone takes repeated events away."""
+    standing = await unit.get(Standing, event.employer_id) or Standing(id=event.employer_id)
+    standing.suspensions += 1
+    unit.save(standing)
+    await tell(unit, event, "employer", {"reason": event.reason}, turn=f":{standing.suspensions}")
+
+
+@react.to(GigPosted, needs=the_gig)
+async def remember_gig(event: GigPosted, unit: Unit) -> None:
+    await _remember(event, unit)
+
+
+@react.to(GigAmended, needs=the_gig)
+async def remember_amended_gig(event: GigAmended, unit: Unit) -> None:
+    await _remember(event, unit)
+
+
+async def _remember(event: GigPosted | GigAmended, unit: Unit) -> None:
+    gig = await unit.get(Gig, event.gig_id)
+    if gig is None:
+        gig = Gig(id=event.gig_id, employer_id=event.terms.employer_id, title=event.terms.title)
+    gig.title = event.terms.title
+    unit.save(gig)
+
+
+async def _known(event: GigFilled | GigReopened | GigClosed, unit: Unit) -> Gig | None:
+    """The gig. Where a topic begins behind the event that tells whose it is, there is nobody to tell."""
+    gig = await unit.get(Gig, event.gig_id)
+    if gig is None:
+        log.warning("nobody to tell: the gig is not known", kind=kind_of(event), gig_id=event.gig_id)
+    return gig
+
+
+@react.to(GigFilled, needs=the_gig)
+async def tell_of_full_gig(event: GigFilled, unit: Unit) -> None:
+    """Each time that it becomes full: once, and again after its seats were open in between."""
+    gig = await _known(event, unit)
+    if gig is None or gig.full:
+        return
+    gig.full, gig.times_full = True, gig.times_full + 1
+    unit.save(gig)
+    facts: dict[str, Fact] = {"title": gig.title, "placed": event.placed}
+    await tell(unit, event, "employer", facts, person=gig.employer_id, turn=f":{gig.times_full}")
+
+
+@react.to(GigReopened, needs=the_gig)
+async def expect_gig_to_fill(event: GigReopened, unit: Unit) -> None:
+    gig = await _known(event, unit)
+    if gig and gig.full:
+        gig.full = False
+        unit.save(gig)
+
+
+@react.to(GigClosed, needs=the_gig)
+async def tell_of_closed_gig(event: GigClosed, unit: Unit) -> None:
+    gig = await _known(event, unit)
+    if gig:
+        facts = {"title": gig.title, "reason": event.reason}
+        await tell(unit, event, "employer", facts, person=gig.employer_id)

@@ -1,0 +1,201 @@
+"""Who is told of what: once per person and event, in their language."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from services.notify.handlers import react
+from services.notify.store import Delivery, Message
+from shared.contracts.matching import OfferExpired, OfferMade, PlacementCancelled, PlacementMade
+from shared.contracts.posting import (
+    EmployerSuspended,
+    EmployerVerified,
+    GigAmended,
+    GigClosed,
+    GigFilled,
+    GigPosted,
+    GigReopened,
+)
+from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftStarted
+from shared.testing import Harness
+from tests.service.notify.story import EMPLOYER, WORKER, messages, reach, said, told
+
+JOURNEY = [
+    said(EmployerVerified),
+    said(GigPosted),
+    said(OfferMade),
+    said(PlacementMade),
+    said(AgreementMade),
+    said(GigFilled),
+    said(ShiftStarted),
+    said(PayDue),
+    said(PayOverdue),
+    said(PayConfirmed),
+    said(PlacementCancelled),
+    said(OfferExpired, reason="filled"),
+    said(GigReopened),
+    said(GigAmended),
+    said(GigClosed),
+    said(EmployerSuspended),
+]
+
+TOLD = [
+    ("agreement-made", "worker"),
+    ("employer-suspended", "employer"),
+    ("employer-verified", "employer"),
+    ("gig-closed", "employer"),
+    ("gig-filled", "employer"),
+    ("offer-expired", "worker"),
+    ("offer-made", "worker"),
+    ("pay-confirmed", "employer"),
+    ("pay-due", "employer"),
+    ("pay-due", "worker"),
+    ("pay-overdue", "employer"),
+    ("pay-overdue", "worker"),
+    ("placement-cancelled", "employer"),
+    ("placement-cancelled", "worker"),
+    ("placement-made", "employer"),
+    ("placement-made", "worker"),
+    ("shift-started", "employer"),
+]
+
+
+async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Harness) -> None:
+    assert {type(event) for event in JOURNEY} == set(react.kinds.values())
+    for event in JOURNEY:
+        await notify.receives(event)
+    assert await told(notify) == TOLD
+    for person in (WORKER, EMPLOYER):
+        for language in ("zh", "en"):
+            texts = [one["text"] for one in await messages(notify, person, accept_language=language)]
+            assert len(texts) == sum(part == ("worker" if person == WORKER else "employer") for _, part in TOLD)
+            assert not any("{" in text or "}" in text for text in texts)
+            titled = [text for text in texts if "快件分拣员" in text]
+            assert len(titled) == len(texts) - (2 if person == EMPLOYER else 0)
+
+
+async def test_an_event_that_comes_again_is_told_once(notify: Harness) -> None:
+    await reach(notify)
+    await reach(notify, EMPLOYER)
+    for event in JOURNEY[:-1]:
+        await notify.receives(event, id=f"id-of-{event.type}")
+        await notify.receives(event, id=f"id-of-{event.type}")
+        await notify.receives(event)  # and under another id
+    await notify.receives(JOURNEY[-1], id="once")
+    await notify.receives(JOURNEY[-1], id="once")
+    assert await told(notify) == TOLD
+    deliveries = await notify.all(Delivery)
+    assert len({delivery.message_id for delivery in deliveries}) == len(deliveries)
+
+
+async def test_a_persons_messages_are_numbered_without_a_gap(notify: Harness) -> None:
+    await notify.receives(*(said(OfferMade, offer_id=f"offer-{n}") for n in range(30)))
+    assert [one["sequence"] for one in await messages(notify)] == list(range(1, 31))
+
+
+async def test_two_partitions_at_once_number_one_person_without_a_gap(notify: Harness) -> None:
+    def shift(n: int) -> ShiftStarted:
+        return said(ShiftStarted, placement_id=f"placement-{n}")
+
+    def due(n: int) -> PayDue:
+        return said(PayDue, placement_id=f"placement-{n}", worker_id=f"worker-{n}")
+
+    await asyncio.gather(
+        notify.receives(*(shift(n) for n in range(20))),
+        notify.receives(*(due(n) for n in range(20))),
+        notify.receives(*(said(OfferMade, offer_id=f"offer-{n}", worker_id=EMPLOYER) for n in range(20))),
+    )
+    assert [one["sequence"] for one in await messages(notify, EMPLOYER)] == list(range(1, 61))
+
+
+async def test_a_contact_points_language_comes_before_the_requests(notify: Harness) -> None:
+    await notify.receives(said(OfferMade))
+    assert (await messages(notify, accept_language="en"))[0]["text"].startswith("New offer")
+    assert (await messages(notify, accept_language="zh"))[0]["text"].startswith("新邀约")
+    await reach(notify, language="zh")
+    assert (await messages(notify, accept_language="en"))[0]["text"].startswith("新邀约")
+
+
+async def test_a_message_names_what_it_is_about(notify: Harness) -> None:
+    await notify.receives(said(OfferMade))
+    [message] = await messages(notify)
+    offer = said(OfferMade)
+    assert message["refs"] == {"offer_id": offer.offer_id, "gig_id": offer.gig_id}
+    assert message["kind"] == "offer-made"
+
+
+@pytest.mark.parametrize("reason", ["time", "gone", "busy", "amended"])
+async def test_an_offer_that_ends_without_loss_is_not_told(notify: Harness, reason: str) -> None:
+    await notify.receives(said(OfferMade), said(OfferExpired, reason=reason))
+    assert await told(notify) == [("offer-made", "worker")]
+
+
+@pytest.mark.parametrize("reason", ["filled", "closed", "unconfirmed"])
+async def test_an_offer_that_is_lost_is_told_in_the_list_only(notify: Harness, reason: str) -> None:
+    await reach(notify)
+    await notify.receives(said(OfferMade), said(OfferExpired, reason=reason))
+    assert await told(notify) == [("offer-expired", "worker"), ("offer-made", "worker")]
+    assert [delivery.about.split(":")[0] for delivery in await notify.all(Delivery)] == ["offer-made"]
+
+
+async def test_the_end_of_an_offer_that_was_never_told_is_not_told(notify: Harness) -> None:
+    await notify.receives(said(OfferExpired, reason="filled"))
+    assert await told(notify) == []
+
+
+async def test_an_event_that_overtook_its_placement_is_told_with_the_title_once_that_is_there(notify: Harness) -> None:
+    await notify.receives(said(AgreementMade))
+    [first] = await messages(notify, accept_language="en")
+    assert "your gig" in first["text"]
+    await notify.receives(said(PlacementMade))
+    assert "快件分拣员" in (await messages(notify, accept_language="en"))[0]["text"]
+
+
+async def test_a_gig_that_fills_again_is_told_again(notify: Harness) -> None:
+    await notify.receives(said(GigPosted), said(GigFilled), said(GigFilled), said(GigReopened), said(GigReopened))
+    await notify.receives(said(GigFilled), said(GigFilled))
+    assert await told(notify) == [("gig-filled", "employer"), ("gig-filled", "employer")]
+
+
+async def test_a_gig_is_called_by_its_newest_title(notify: Harness) -> None:
+    terms = said(GigPosted).terms.model_copy(update={"title": "夜班分拣员"})
+    await notify.receives(
+        said(GigPosted), said(GigAmended, terms=terms.model_dump()), said(GigClosed, reason="expired")
+    )
+    [message] = await messages(notify, EMPLOYER, accept_language="zh")
+    assert message["text"] == "「夜班分拣员」已停止招工：已过有效期。"
+
+
+async def test_an_employer_hears_of_each_verification_and_each_suspension(notify: Harness) -> None:
+    first = said(EmployerVerified)
+    second = said(EmployerVerified, verified_until=first.verified_until + timedelta(days=180))
+    await notify.receives(first, first, said(EmployerSuspended), second, second, said(EmployerSuspended))
+    assert [one["kind"] for one in await messages(notify, EMPLOYER)] == [
+        "employer-verified",
+        "employer-suspended",
+        "employer-verified",
+        "employer-suspended",
+    ]
+
+
+async def test_messages_are_read_by_their_person_only_page_by_page(notify: Harness) -> None:
+    await notify.receives(*(said(OfferMade, offer_id=f"offer-{n}") for n in range(5)))
+    seen, after = [], None
+    for _ in range(3):
+        params = {"limit": "2", **({"after": str(after)} if after else {})}
+        page = (await notify.http.get("/messages", params=params, headers=notify.as_("worker", WORKER))).json()
+        seen += [one["sequence"] for one in page["items"]]
+        after = page["next"]
+    assert (seen, after) == ([5, 4, 3, 2, 1], None)
+    assert await messages(notify, "worker-2") == []
+    assert (await notify.http.get("/messages")).status_code == 401
+
+
+async def test_stored_messages_hold_facts_and_no_address(notify: Harness) -> None:
+    await reach(notify)
+    await notify.receives(said(OfferMade))
+    [message] = await notify.all(Message)
+    [delivery] = await notify.all(Delivery)
+    assert message.facts["amount_fen"] == said(OfferMade).terms.pay.amount_fen
+    assert "1990000" not in f"{message!r}{delivery!r}"

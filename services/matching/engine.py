@@ -73,6 +73,8 @@ class People(_Rows):
     waited_s: Ints
     tier: Ints
     minor: Flags
+    automatic: Flags
+    """Who accepts automatically: they get a seat's first offer or none, since they would take it from the first."""
     has: Bits
     """Which of the window's skills and certificates they have: shape (people, words)."""
     known: Ints
@@ -127,6 +129,8 @@ def match(gigs: Gigs, people: People, busy: Busy, refused: Ints, rules: Rules, s
     free = np.ones(len(people.ids), dtype=np.bool_)
     found: list[Ints] = []
     for layer in range(1, rules.exposure + 1):
+        if layer == 2:
+            free &= ~people.automatic
         left = rules.offers_per_window - int(given.sum())
         want = _capped(np.clip(layer * gigs.seats - gigs.offers - given, 0, gigs.seats), left)
         for gig, person in _assigned(score, want, free, rules):

@@ -154,7 +154,7 @@ async def _matched(seen: Snapshot, rules: Rules, seed: int) -> Offers:
 
 
 def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
-    """The engine's offers with their reasons: first each seat's first, of those the ones that need no answer."""
+    """The engine's offers, each with its reasons."""
     found = []
     for row, (gig_at, person_at) in enumerate(zip(offers.gig.tolist(), offers.person.tolist(), strict=True)):
         gig, person = seen.gig_rows[gig_at], seen.person_rows[person_at]
@@ -166,17 +166,18 @@ def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
             "hardship": round(float(offers.hardship[row]), 4),
             "score": offers.score[row],
         }
-        proposal = Proposal(
-            gig.id,
-            gig.edition,
-            person["_id"],
-            person["version"],
-            person["worker_id"],
-            person["profile"]["accepts_automatically"],
-            [Reason(code=code, value=float(value)) for code, value in figures.items()],
+        found.append(
+            Proposal(
+                gig_id=gig.id,
+                edition=gig.edition,
+                presence_id=person["_id"],
+                presence_version=person["version"],
+                worker_id=person["worker_id"],
+                automatic=person["profile"]["accepts_automatically"],
+                reasons=[Reason(code=code, value=float(value)) for code, value in figures.items()],
+            )
         )
-        found.append((int(offers.layer[row]), not proposal.automatic, proposal))
-    return [proposal for _, _, proposal in sorted(found, key=lambda each: each[:2])]
+    return found
 
 
 async def _make(

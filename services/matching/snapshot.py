@@ -128,6 +128,7 @@ def _people_arrays(rows: Sequence[dict[str, Any]], words: _Words, now: datetime)
         waited_s=_ints(max(0.0, (now - row["at"]).total_seconds()) for row in rows),
         tier=_ints(profile["tier"] for profile in profiles),
         minor=np.array([profile["minor"] for profile in profiles]),
+        automatic=np.array([profile["accepts_automatically"] for profile in profiles]),
         has=np.array([words.of(codes) for codes in skilled], np.uint64),
         known=_ints(len(codes) for codes in skilled),
     )

@@ -186,7 +186,9 @@ class Story:
             return dict(await eventually(whole, "a whole trace"))
         except AssertionError:
             view = (await self.http.get(address)).json()
-            raise AssertionError(f"the trace is broken: whole={view.get('whole')}, missing {missing_edges(view)}") from None
+            raise AssertionError(
+                f"the trace is broken: whole={view.get('whole')}, missing {missing_edges(view)}"
+            ) from None
 
 
 EDGES = [

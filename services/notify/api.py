@@ -163,7 +163,7 @@ class EventStream(StreamingResponse):
                 await super().stream_response(send_soon)
 
 
-@routes.get("/stream", response_class=EventStream)
+@routes.get("/stream", response_class=EventStream, status_code=200)
 async def stream(
     caller: Anyone,
     unit: InUnit,

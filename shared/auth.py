@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import httpx
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import HTTPBearer
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
@@ -94,7 +95,11 @@ class Keys:
         await self._client.aclose()
 
 
-async def caller(request: Request) -> Caller:
+bearer = HTTPBearer(bearerFormat="JWT", scheme_name="bearer", auto_error=False)
+"""For the interface's description: which routes need a token, and of which role."""
+
+
+async def caller(request: Request, _: Annotated[Any, Security(bearer)] = None) -> Caller:
     """The caller of this request; 401 without a valid token."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
@@ -108,7 +113,7 @@ async def caller(request: Request) -> Caller:
 def any_of(*roles: Role) -> Callable[[Caller], Caller]:
     """A dependency that lets only these roles pass; 403 for others."""
 
-    def check(caller: Annotated[Caller, Depends(caller)]) -> Caller:
+    def check(caller: Annotated[Caller, Security(caller, scopes=roles)]) -> Caller:
         if caller.role not in roles:
             raise Forbidden(NOT_YOURS, role=caller.role)
         return caller

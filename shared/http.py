@@ -80,6 +80,11 @@ InUnit = Annotated[Unit, Depends(unit_of)]
 class UnitRoute(APIRoute):
     """Gives each request its unit; commits a command's unit with its answer."""
 
+    def __init__(self, *args: Any, **more: Any) -> None:
+        if not {"GET", "HEAD"} & set(more.get("methods") or ["GET"]):
+            more["openapi_extra"] = {"parameters": [IDEMPOTENCY_KEY], **(more.get("openapi_extra") or {})}
+        super().__init__(*args, **more)
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -150,6 +155,59 @@ async def _once(unit: Unit, key: str, request: Request, handle: Callable[[Reques
         session=unit.session,
     )
     return response
+
+
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Any text of the client's, new for each command. The same key again gives the first answer again.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": KEY_LENGTH},
+}
+
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "Why something was refused (RFC 9457), in the language that `Accept-Language` prefers: zh or en.",
+    "type": "object",
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string", "description": "A sentence for a person."},
+        "code": {"type": "string", "description": "A stable name for a program."},
+        "instance": {"type": "string"},
+        "facts": {"type": "object", "description": "Figures that the sentence holds."},
+        "errors": {
+            "type": "array",
+            "description": "The fields that are not right, and what would be.",
+            "items": {
+                "type": "object",
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+                "required": ["field", "detail"],
+            },
+        },
+    },
+    "required": ["type", "title", "status", "detail", "code"],
+}
+
+REFUSED: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "A problem",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+
+
+class Api(FastAPI):
+    """An application that answers problem details, and whose OpenAPI description says so."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(responses=REFUSED, **options)
+        install_errors(self)
+
+    def openapi(self) -> dict[str, Any]:
+        described = super().openapi()
+        described.setdefault("components", {}).setdefault("schemas", {})["Problem"] = PROBLEM
+        return described
 
 
 def install_errors(app: FastAPI) -> None:

@@ -26,7 +26,7 @@ from shared.auth import Keys
 from shared.bus import Bus
 from shared.contracts import catalogue
 from shared.delivery import Delivery
-from shared.http import install_errors
+from shared.http import Api
 from shared.reactions import Reactions
 from shared.relay import Relay
 from shared.settings import Settings
@@ -206,7 +206,7 @@ class Service:
             finally:
                 await runtime.stop()
 
-        app = FastAPI(
+        app = Api(
             title=f"Kuaizhao {self.name}",
             version="1",
             description=self.about,
@@ -216,7 +216,6 @@ class Service:
             redoc_url=None,
         )
         app.include_router(self.routes)
-        install_errors(app)
         self._add_probes(app)
         FastAPIInstrumentor.instrument_app(
             app, tracer_provider=traces, exclude_spans=["send", "receive"], excluded_urls="/live,/ready,/metrics"

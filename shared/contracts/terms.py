@@ -14,23 +14,35 @@ def _utc(value: datetime) -> datetime:
         raise ValueError("out of range") from None
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(_utc)]
-"""A moment, as an aware UTC datetime."""
+Instant = Annotated[
+    AwareDatetime, AfterValidator(_utc), Field(description="A moment; read with any offset, written in UTC.")
+]
 
-District = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{5}$")]
-"""A county-level division by its six digits of GB/T 2260, such as 430102."""
+District = Annotated[
+    str,
+    StringConstraints(pattern=r"^[1-9][0-9]{5}$"),
+    Field(description="A county-level division by its six digits of GB/T 2260, such as 430102."),
+]
 
-Cell = Annotated[str, StringConstraints(pattern=r"^8[0-9a-f]{14}$")]
-"""An H3 cell; resolution 9 for people (an edge of about 170 m), so that no event holds a person's exact position."""
+Cell = Annotated[
+    str,
+    StringConstraints(pattern=r"^8[0-9a-f]{14}$"),
+    Field(description="An H3 cell; resolution 9 for people (an edge of about 170 m): no exact position."),
+]
 
-Fen = Annotated[int, Field(ge=0)]
-"""Money in fen, a hundredth of a yuan."""
+Fen = Annotated[int, Field(ge=0, description="Money in fen, a hundredth of a yuan.")]
 
-Code = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$")]
-"""A short machine name: a skill, a certificate, a reason."""
+Code = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{0,63}$"),
+    Field(description="A short machine name: a skill, a certificate, a reason."),
+]
 
-Occupation = Annotated[str, StringConstraints(pattern=r"^[0-9]-[0-9]{2}-[0-9]{2}-[0-9]{2}$")]
-"""A fine class of the national classification of occupations, such as 4-02-07-02."""
+Occupation = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9]-[0-9]{2}-[0-9]{2}-[0-9]{2}$"),
+    Field(description="A fine class of the national classification of occupations, such as 4-02-07-09."),
+]
 
 
 class Term(BaseModel):
@@ -76,7 +88,7 @@ class PayMode(StrEnum):
 class Pay(Term):
     """Basic pay of a gig before tax."""
 
-    amount_fen: Annotated[int, Field(gt=0, le=100_000_000)]
+    amount_fen: Annotated[int, Field(gt=0, le=100_000_000, description="In fen, a hundredth of a yuan.")]
     unit: PayUnit
     mode: PayMode
 
@@ -89,5 +101,7 @@ class Place(Term):
     address: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=200)]
 
 
-Hiring = Literal["instant", "confirm"]
-"""Instant: an accepted offer is a placement. Confirm: the employer confirms within a deadline."""
+Hiring = Annotated[
+    Literal["instant", "confirm"],
+    Field(description="instant: an accepted offer is a placement. confirm: the employer confirms within a deadline."),
+]

@@ -7,8 +7,10 @@ from pydantic import Field
 from shared.contracts import Event
 from shared.contracts.terms import Cell, Code, District, Fen, Instant, Term
 
-Tier = Annotated[int, Field(ge=0, le=3)]
-"""Employment difficulty: 0 none, 3 the greatest. What made the tier never leaves the registry."""
+Tier = Annotated[
+    int,
+    Field(ge=0, le=3, description="Employment difficulty: 0 none, 3 the greatest. Its causes stay in the registry."),
+]
 
 
 class WorkerProfile(Term):

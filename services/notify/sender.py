@@ -8,16 +8,18 @@ due again, and is sent again under the same key, so the channel passes it on onc
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import httpx
 import structlog
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 
 from services.notify.channels import TIMEOUT_SECONDS, Channel, Rejected, Retry, SmsGateway
 from services.notify.domain import pause
 from services.notify.store import Contact, Delivery, Message, deliveries_due, texts_of
+from shared import clock
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.faults import fault_point
 from shared.sealed import Sealer
@@ -28,7 +30,7 @@ from shared.unit import Unit
 log = structlog.get_logger()
 
 LANES = 4
-AT_ONCE = 16
+AT_ONCE = 25
 IDLE_SECONDS = 0.25
 LEASE = timedelta(seconds=30)
 
@@ -74,81 +76,110 @@ class Sender:
         return await self._store.transact(take)
 
     async def deliver(self, claimed: Sequence[Delivery]) -> None:
-        """Send what was claimed, each on its own. What fails in a way not foreseen falls due again with its lease."""
-        ends = await asyncio.gather(*map(self._deliver, claimed), return_exceptions=True)
-        for delivery, error in zip(claimed, ends, strict=True):
-            if error is not None:
-                log.error("delivery left to its lease", delivery_id=delivery.id, exc_info=error)
+        """Send what was claimed side by side, and mark what has ended while the rest goes on."""
+        written = await self._write(claimed)
+        sending = {asyncio.create_task(self._send(delivery, written[delivery.id])) for delivery in claimed}
+        try:
+            while sending:
+                ended, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+                await self._mark([end for end in (task.result() for task in ended) if end])
+        finally:
+            for task in sending:
+                task.cancel()
 
-    async def _deliver(self, delivery: Delivery) -> None:
+    async def _write(self, deliveries: Sequence[Delivery]) -> dict[str, tuple[str, str] | None]:
+        """The address and text of each delivery as of now; None when there is nobody to write to any more."""
+        unit = self._store.reading()
+        await unit.load(Contact, [delivery.person_id for delivery in deliveries])
+        await unit.load(Message, [delivery.message_id for delivery in deliveries])
+        written: dict[str, tuple[str, str] | None] = {}
+        for delivery in deliveries:
+            contact = await unit.get(Contact, delivery.person_id)
+            message = await unit.get(Message, delivery.message_id)
+            written[delivery.id] = None
+            if contact and message:
+                address = self._sealer.open(contact.sealed, subject=contact.id, field="address")
+                [text] = await texts_of(unit, [message], contact.language, self._zone)
+                written[delivery.id] = address, text
+        return written
+
+    async def _send(self, delivery: Delivery, written: tuple[str, str] | None) -> "_End | None":
+        """Hand one message over; how that ended, or None for what nobody foresaw: it falls due with its lease."""
         attributes: dict[str, str | int] = {"notify.channel": delivery.channel, "notify.attempt": delivery.attempts}
         with span_from(self._tracer, f"send {delivery.channel}", delivery.trace, SpanKind.CLIENT, attributes) as span:
             try:
-                reason = await self._send(delivery)
-            except Retry as error:
-                span.set_status(Status(StatusCode.ERROR, error.trouble))
-                await self._later(delivery, error)
-                return
+                reason = await self._hand_over(delivery, written)
+            except Retry as again:
+                log.warning("channel did not take a message", channel=delivery.channel, trouble=again.trouble)
+                span.set_status(Status(StatusCode.ERROR, again.trouble))
+                return _End(delivery, span, again=again)
+            except Exception as error:
+                log.error("delivery left to its lease", delivery_id=delivery.id, exc_info=error)
+                span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+                return None
             if reason:
                 span.set_status(Status(StatusCode.ERROR, reason))
             fault_point("sent_before_marked", reason is None)
-            await self._mark(delivery, reason)
+            return _End(delivery, span, reason=reason)
 
-    async def _send(self, delivery: Delivery) -> str | None:
-        """Hand one message over; returns why it never can be. Raises `Retry`."""
-        unit = self._store.reading()
-        contact = await unit.get(Contact, delivery.person_id)
-        message = await unit.get(Message, delivery.message_id)
-        if contact is None or message is None:
+    async def _hand_over(self, delivery: Delivery, written: tuple[str, str] | None) -> str | None:
+        """Returns why it never can be handed over. Raises `Retry`."""
+        if written is None:
             return "contact-withdrawn"
-        if unit.now >= delivery.give_up_at:
+        if clock.now() >= delivery.give_up_at:
             return "too-late"
-        [text] = await texts_of(unit, [message], contact.language, self._zone)
-        address = self._sealer.open(contact.sealed, subject=contact.id, field="address")
         try:
-            await self._channels[delivery.channel].send(address, text, delivery.id)
+            await self._channels[delivery.channel].send(*written, delivery.id)
         except Rejected:
             return "rejected"
         return None
 
-    async def _later(self, delivery: Delivery, error: Retry) -> None:
-        """Try again after a pause, unless another process has taken it up or it will be of no use by then."""
-        wait = pause(error.trouble, delivery.attempts, error.asked_seconds)
-        log.warning("channel did not take a message", channel=delivery.channel, trouble=error.trouble)
-
-        async def put_back(unit: Unit) -> bool:
-            kept = await unit.get(Delivery, delivery.id)
-            if kept and kept.state == "waiting" and kept.attempts == delivery.attempts:
-                if unit.now + wait >= kept.give_up_at:
-                    return False
-                kept.due_at = unit.now + wait
-                unit.save(kept)
-            return True
-
-        if not await self._store.transact(put_back):
-            await self._mark(delivery, error.trouble)
-
-    async def _mark(self, delivery: Delivery, reason: str | None) -> None:
-        """Say how it ended, once: made, or failed for a reason."""
+    async def _mark(self, ends: Sequence["_End"]) -> None:
+        """Note how deliveries ended, and say so once; what is worth another try falls due after a pause."""
 
         async def mark(unit: Unit) -> None:
-            kept = await unit.get(Delivery, delivery.id)
-            if kept is None or kept.state != "waiting":
-                return
-            kept.state = "failed" if reason else "made"
-            unit.save(kept)
-            facts = {
-                "delivery_id": kept.id,
-                "person_id": kept.person_id,
-                "about": kept.about,
-                "channel": kept.channel,
-            }
-            if reason:
-                unit.publish(DeliveryFailed(**facts, reason=reason, at=unit.now))
-            else:
-                unit.publish(DeliveryMade(**facts, at=unit.now))
+            await unit.load(Delivery, [end.delivery.id for end in ends])
+            for end in ends:
+                kept = await unit.get(Delivery, end.delivery.id)
+                if kept is None or kept.state != "waiting":
+                    continue
+                reason = end.reason
+                if end.again:
+                    if kept.attempts != end.delivery.attempts:
+                        continue  # its lease ended, and another process tries now
+                    reason = end.again.trouble
+                    next_try = unit.now + pause(end.again.trouble, kept.attempts, end.again.asked_seconds)
+                    if next_try < kept.give_up_at:
+                        kept.due_at = next_try
+                        unit.save(kept)
+                        continue
+                kept.state = "failed" if reason else "made"
+                unit.save(kept)
+                with use_span(end.span):
+                    unit.publish(_ending(kept, reason, unit.now))
 
-        await self._store.transact(mark)
+        if ends:
+            await self._store.transact(mark)
+
+
+@dataclass(frozen=True)
+class _End:
+    """How one try ended: handed over, failed for a `reason`, or to be tried `again`. The trace goes on from `span`."""
+
+    delivery: Delivery
+    span: Span
+    reason: str | None = None
+    again: Retry | None = None
+
+
+def _ending(delivery: Delivery, reason: str | None, at: datetime) -> DeliveryMade | DeliveryFailed:
+    facts = {
+        "delivery_id": delivery.id,
+        "person_id": delivery.person_id,
+        "about": delivery.about,
+        "channel": delivery.channel,
+    }
+    return DeliveryFailed(**facts, reason=reason, at=at) if reason else DeliveryMade(**facts, at=at)
 
 
 async def send_forever(runtime: Runtime) -> None:

@@ -8,7 +8,7 @@ from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.rights import attendance, domain
-from services.rights.rules import POLICY, zone
+from services.rights.rules import POLICY
 from services.rights.store import Agreement, Cover, OfPlacement, Payment, Shift, may_read, readable
 from shared.auth import Anyone, Caller, Employer, Worker
 from shared.contracts.posting import GigTerms
@@ -239,7 +239,7 @@ def _next(page: list[P], limit: int) -> str | None:
 
 
 def _local(moment: datetime) -> str:
-    return moment.astimezone(zone()).isoformat(timespec="minutes")
+    return moment.astimezone(attendance.zone()).isoformat(timespec="minutes")
 
 
 async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:

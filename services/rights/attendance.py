@@ -1,12 +1,15 @@
 """A shift's start and end, and the pay that follows: for the worker's commands, for timers, for cancellations."""
 
 from datetime import datetime
+from functools import cache
+from zoneinfo import ZoneInfo
 
 from services.rights import domain
-from services.rights.rules import POLICY, zone
+from services.rights.rules import POLICY
 from services.rights.store import Payment, Shift
 from shared.contracts.rights import PayDue, ShiftEnded, ShiftStarted
 from shared.contracts.terms import PayUnit
+from shared.settings import Settings
 from shared.unit import Unit
 
 SHIFT_END = "shift-end"
@@ -53,3 +56,9 @@ def settle(unit: Unit, shift: Shift, known_at: datetime, *, pieces: int | None) 
         PayDue(placement_id=shift.id, amount_fen=amount, due_at=due_at, **shift.parties.model_dump(exclude={"gig_id"}))
     )
     unit.set_timer(PAY_OVERDUE, shift.id, due_at)
+
+
+@cache
+def zone() -> ZoneInfo:
+    """The zone whose days and weeks count: KUAIZHAO_ZONE. Timers reach no settings but the environment's."""
+    return ZoneInfo(Settings().zone)

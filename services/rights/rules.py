@@ -1,14 +1,10 @@
-"""The market's policy (policy.yaml) as typed values, and the zone whose days and weeks count."""
+"""The market's policy, policy.yaml, as typed values."""
 
 from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
-
-from shared.settings import Settings
 
 
 class _Rules(BaseModel):
@@ -48,9 +44,3 @@ class Policy(_Rules):
 
 
 POLICY = Policy.model_validate(yaml.safe_load((Path(__file__).parent / "policy.yaml").read_text("utf-8")))
-
-
-@cache
-def zone() -> ZoneInfo:
-    """The market's local time: KUAIZHAO_ZONE."""
-    return ZoneInfo(Settings().zone)

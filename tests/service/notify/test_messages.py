@@ -21,6 +21,8 @@ from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOver
 from shared.testing import Harness
 from tests.service.notify.story import EMPLOYER, WORKER, messages, reach, said, told
 
+pytestmark = pytest.mark.feature("F8")
+
 JOURNEY = [
     said(EmployerVerified),
     said(GigPosted),

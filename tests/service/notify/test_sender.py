@@ -22,6 +22,8 @@ from shared.unit import outbox_row
 from tests.service.notify.sink import Sink, Turn
 from tests.service.notify.story import EMPLOYER, PHONE, WORKER, reach, said, send, until
 
+pytestmark = [pytest.mark.feature("F8"), pytest.mark.feature("F13")]
+
 
 async def offered(notify: Harness, **changes: object) -> None:
     """The worker can be reached, and is told of an offer that is open for a minute."""
@@ -200,7 +202,8 @@ async def test_a_sender_killed_between_send_and_mark_sends_again_and_the_phone_r
     await notify.receives(said(PlacementMade))
     async with httpx.AsyncClient() as client:
         dying = Sender(notify.runtime, {"sms": DyingGateway(sink.url, client)})
-        await send(dying)
+        with pytest.raises(Killed):
+            await send(dying)
     assert (await only_delivery(notify)).state == "waiting"
     assert await send(sender) == 0  # its lease still stands
     notify.clock.now += LEASE
@@ -208,6 +211,31 @@ async def test_a_sender_killed_between_send_and_mark_sends_again_and_the_phone_r
     assert list(sink.asked_by_key.values()) == [2]
     assert len(sink.passed_on) == 1
     assert len(await notify.published(DeliveryMade)) == 1
+
+
+class StumblingGateway(SmsGateway):
+    """Fails once, in a way that nobody foresaw."""
+
+    stumbled = False
+
+    async def send(self, address: str, text: str, idempotency_key: str) -> None:
+        if not self.stumbled:
+            self.stumbled = True
+            raise ZeroDivisionError
+        await super().send(address, text, idempotency_key)
+
+
+async def test_a_failure_nobody_foresaw_is_tried_again_when_its_lease_ends(notify: Harness, sink: Sink) -> None:
+    await reach(notify)
+    await reach(notify, EMPLOYER, "+8619900000002")
+    await notify.receives(said(PlacementMade))
+    async with httpx.AsyncClient() as client:
+        sender = Sender(notify.runtime, {"sms": StumblingGateway(sink.url, client)})
+        assert await send(sender) == 2
+        assert len(sink.passed_on) == 1
+        notify.clock.now += LEASE
+        assert await send(sender) == 1
+    assert len(sink.passed_on) == 2
 
 
 @pytest.mark.parametrize("turn", ["taken-but-cut", "answer-twice"])

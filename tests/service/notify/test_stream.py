@@ -21,6 +21,8 @@ from shared.service import Runtime
 from shared.testing import Harness
 from tests.service.notify.story import WORKER, reach, said, until
 
+pytestmark = pytest.mark.feature("F8")
+
 Event = dict[str, Any]
 
 
@@ -350,3 +352,9 @@ async def test_looking_wakes_those_who_are_behind_and_only_them(notify: Harness)
     ):
         await streams.look(notify.reading())
         assert [one.woken.is_set() for one in (behind, level, other, nobody)] == [True, False, False, False]
+
+
+async def test_the_stream_is_described_as_one(notify: Harness) -> None:
+    answer = await notify.http.get("/openapi.json")
+    content = answer.json()["paths"]["/api/notify/stream"]["get"]["responses"]["200"]["content"]
+    assert list(content) == ["text/event-stream"]

@@ -4,6 +4,7 @@ import hashlib
 from datetime import timedelta
 
 import orjson
+import pytest
 
 from services.rights.store import Agreement, Cover, Shift
 from shared.contracts.posting import GigAmended
@@ -17,6 +18,8 @@ from tests.service.rights.placements import (
     placement_cancelled,
     placement_made,
 )
+
+pytestmark = [pytest.mark.feature("F20"), pytest.mark.feature("F21")]
 
 
 async def test_a_placement_has_an_agreement_and_cover_before_its_shift(rights: Harness) -> None:

@@ -11,6 +11,8 @@ from shared.contracts.terms import PayMode, PayUnit
 from shared.testing import Harness
 from tests.service.rights.placements import DISTRICT, EMPLOYER, MORNING, WORKER, placement_made
 
+pytestmark = pytest.mark.feature("F19")
+
 MIDNIGHT = datetime.fromisoformat("2026-11-24T00:00:00+08:00")
 
 

@@ -10,6 +10,8 @@ from shared.contracts.terms import PayUnit
 from shared.testing import Harness
 from tests.service.rights.placements import DISTRICT, EMPLOYER, MORNING, WORKER, placement_cancelled, placement_made
 
+pytestmark = [pytest.mark.feature("F17"), pytest.mark.feature("F18")]
+
 NIGHT = MORNING + timedelta(hours=16)
 
 

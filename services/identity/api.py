@@ -25,7 +25,7 @@ from services.identity.domain import (
     masked,
     same_password,
 )
-from services.identity.grants import OAuthError, Refused
+from services.identity.grants import Refused
 from services.identity.passwords import Passwords
 from services.identity.shield import Costs, Shield
 from services.identity.store import (
@@ -229,13 +229,13 @@ async def token(request: Request, parts: InParts) -> Response:
         grant = await grants.grant_in(request)
         match grant:
             case grants.PhoneCode():
-                issued = await _issued(parts, partial(_by_code, grant), "invalid_grant", WRONG_CODE)
+                issued = await _issued(parts, partial(_by_code, grant), WRONG_CODE)
             case grants.Password():
                 issued = await _by_password(grant, parts)
             case grants.ClientCredentials():
                 issued = await _by_client(grant, parts)
             case grants.Refresh():
-                issued = await _issued(parts, partial(_by_refresh, grant), "invalid_grant", WRONG_REFRESH)
+                issued = await _issued(parts, partial(_by_refresh, grant), WRONG_REFRESH)
     except Refused as refused:
         headers = dict(NO_STORE)
         if refused.status == 401:
@@ -246,13 +246,11 @@ async def token(request: Request, parts: InParts) -> Response:
     return JSONResponse(issued.model_dump(exclude_none=True), headers=NO_STORE)
 
 
-async def _issued(
-    parts: Parts, sign_in: Callable[[Parts, Unit], Awaitable[Tokens | None]], error: OAuthError, why: Text
-) -> Tokens:
+async def _issued(parts: Parts, sign_in: Callable[[Parts, Unit], Awaitable[Tokens | None]], why: Text) -> Tokens:
     """Tokens from a sign-in, or the refusal after its unit: a try that failed is to be counted, not undone."""
     issued = await parts.store.transact(partial(sign_in, parts))
     if issued is None:
-        raise Refused(400, error, error.replace("_", "-"), why)
+        raise Refused(400, "invalid_grant", "invalid-grant", why)
     return issued
 
 

@@ -7,6 +7,7 @@ import asyncio
 import re
 import time
 from collections import defaultdict, deque
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -62,6 +63,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         self, kafka: str, delivery: Delivery, reactions: Reactions, *, service: str, drain_seconds: float
     ) -> None:
         self._delivery, self._reactions, self._service = delivery, reactions, service
+        self._kafka = kafka
         self._next: dict[TopicPartition, int] = {}
         self._gap_seen: dict[TopicPartition, int] = {}
         self._generation = 0
@@ -114,6 +116,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
 
     async def start(self) -> None:
         """Connect; raises when Kafka cannot be reached."""
+        await _someone_listens(self._kafka)
         await self.broker.start()
         if self._subscriber:
             self._chores = asyncio.create_task(self._report_forever())
@@ -269,6 +272,17 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
                     await self._consumer.commit(offsets)
             except Exception as error:  # noqa: BLE001 - for lag displays only; the fence is what counts
                 log.debug("kafka: offsets for lag display not committed", error=repr(error))
+
+
+async def _someone_listens(kafka: str) -> None:
+    """Raise OSError when no bootstrap address answers: a client that fails to start leaves its parts unclosed."""
+    for address in kafka.split(","):
+        host, _, port = address.strip().rpartition(":")
+        with suppress(OSError):
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            return
+    raise ConnectionError(f"nobody listens at {kafka}")
 
 
 def _letter(record: "ConsumerRecord[Any, Any]") -> Letter:

@@ -140,9 +140,14 @@ class Harness:
         return {"authorization": f"Bearer {bearer}", **{k.replace("_", "-"): v for k, v in headers.items()}}
 
 
+def public_keys() -> dict[str, Any]:
+    """The public half of the test key, as a JWKS."""
+    return dict(KeySet([_KEY]).as_dict(private=False))
+
+
 def test_keys(settings: Settings) -> Keys:
     """Keys that know the test key, so that no identity service is needed."""
-    body = KeySet([_KEY]).as_dict(private=False)
+    body = public_keys()
     answer = httpx.MockTransport(lambda _: httpx.Response(200, json=body))
     return Keys(settings, httpx.AsyncClient(transport=answer))
 

@@ -15,7 +15,7 @@ from clients.city.people import People, credit_code, id_number
 
 DISTRICT, PLACE = "430111", {"lat": 28.112, "lon": 113.020, "address": "雨花区某分拨中心（虚构）"}
 SORTER, SKILL = "4-02-07-09", "parcel-sorting"
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 
 async def eventually(ask: Callable[[], Awaitable[Any]], what: str) -> Any:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from deploy.local.ports import free_ports
+from deploy.topics import provision
 from shared import clock
 from shared.bus import SESSION_MS
 from shared.contracts import Event
@@ -21,8 +22,8 @@ from shared.store import Store, connect
 from shared.unit import Unit, outbox_row
 from tests.ledger import Count, filled
 
-IN, DEAD, PARTITIONS = "posting.gig", "ledger.dead", 4
-PATIENCE = 60.0
+IN, DEAD = "posting.gig", "ledger.dead"
+PATIENCE = 180.0
 
 
 async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:
@@ -134,8 +135,9 @@ async def world(kafka: str, mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     database = f"test_world_{clock.new_id().replace('-', '')[-12:]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
-    missing = {IN, DEAD} - set(await admin.list_topics())
-    await admin.create_topics([NewTopic(topic, PARTITIONS, 1) for topic in missing])
+    await provision(kafka)
+    if DEAD not in await admin.list_topics():
+        await admin.create_topics([NewTopic(DEAD, 1, 1)])
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
     await producer.start()
     client = connect(mongo_url)

@@ -1,0 +1,18 @@
+"""The whole market on free ports, once for the tests of this folder that ask for it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from deploy.local.ports import free_ports
+from deploy.local.stack import EVERYTHING, Stack
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def whole_market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+    folder: Path = tmp_path_factory.mktemp("market")
+    parts = [part for part in EVERYTHING if part != "city"]
+    async with Stack(folder, ports=free_ports(), parts=parts, say=lambda line: None) as stack:
+        yield stack

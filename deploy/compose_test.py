@@ -5,7 +5,8 @@ built by deploy/Dockerfile. What cannot be pulled is stood in for under its own 
 of Debian 12, the servers by the programs that `make up` runs, started by the file's own commands and settings. The
 containers live in namespaces of their own (network, mounts, processes), so that whatever happens nothing is left.
 
-It needs root on Debian 12 with apt. The last line says `compose: ok …`, or why it was not run (exit code 2) or failed (1).
+It needs root on Debian 12 with apt. The last line says `compose: ok …`, or why it failed (exit code 1) or was not run
+(2). After a failure, .cache/compose-test.log has what the containers said.
 """
 
 import asyncio
@@ -20,7 +21,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,9 +30,12 @@ from typing import Any
 import httpx
 import yaml
 
+from clients.city.client import Refusal
 from deploy.local.kafka_dist import NoKafka, kafka_dist
 from deploy.local.process import CannotRun
 from deploy.local.servers import ROOT, packaged
+from tests.e2e.journey import Story
+from tests.e2e.smoke import walk
 
 FILE = ROOT / "docker-compose.yml"
 COMPOSE = Path(sys.executable).with_name("docker-compose")
@@ -39,7 +44,10 @@ PROGRAMS = ("podman", "runc", "debootstrap", "iptables", "unshare", "ip")
 FREE_BYTES = 6 << 30
 BASE = "docker.io/library/python:3.11-slim"
 UP_SECONDS = 300
+PLACE = Path("/var/tmp")  # noqa: S108 - only folders of our own in it; /tmp may be memory
+LOG = ROOT / ".cache" / "compose-test.log"
 PORT = 8000
+MODULES = ("identity", "posting", "workers", "matching", "rights", "notify", "web")
 
 KAFKA_RUN = """#!/bin/bash
 # As the official image does: KAFKA_A_B=c becomes a.b=c, and new storage is formatted.
@@ -48,8 +56,10 @@ for name in ${!KAFKA_*}; do
   key=${name#KAFKA_}; key=${key,,}
   echo "${key//_/.}=${!name}"
 done > /tmp/server.properties
-java -cp '/opt/kafka/libs/*' kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c /tmp/server.properties
-exec java $KAFKA_HEAP_OPTS -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp '/opt/kafka/libs/*' kafka.Kafka /tmp/server.properties
+export CLASSPATH='/opt/kafka/libs/*'
+quiet=-Dorg.slf4j.simpleLogger.defaultLogLevel=warn
+java $quiet kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c /tmp/server.properties
+exec java $quiet $KAFKA_HEAP_OPTS kafka.Kafka /tmp/server.properties
 """
 
 STAND_INS = {
@@ -156,7 +166,7 @@ def run(*command: str, environment: Mapping[str, str] | None = None, seconds: fl
     return done.stdout
 
 
-# --- what the machine must have ----------------------------------------------------------------------------------------
+# --- what the machine must have ---------------------------------------------------------------------------------------
 
 
 def check_machine() -> None:
@@ -170,8 +180,8 @@ def check_machine() -> None:
     release = Path("/etc/os-release").read_text() if Path("/etc/os-release").exists() else ""
     if "VERSION_CODENAME=bookworm" not in release:
         raise CannotRun("it needs Debian 12, whose packages stand in for the images")
-    if shutil.disk_usage("/var/tmp").free < FREE_BYTES:
-        raise CannotRun(f"it needs {FREE_BYTES >> 30} GiB free in /var/tmp")
+    if shutil.disk_usage(PLACE).free < FREE_BYTES:
+        raise CannotRun(f"it needs {FREE_BYTES >> 30} GiB free in {PLACE}")
     missing = [name for name in PROGRAMS if shutil.which(name) is None]
     if missing:
         if shutil.which("apt-get") is None:
@@ -205,7 +215,7 @@ def step(text: str) -> Iterator[None]:
     say(f"{text}: {time.monotonic() - began:.0f} s")
 
 
-# --- images ------------------------------------------------------------------------------------------------------------
+# --- images -----------------------------------------------------------------------------------------------------------
 
 
 def image_of(service: str) -> str:
@@ -249,7 +259,7 @@ def build_images(podman: Podman) -> None:
             shutil.rmtree(context)
 
 
-# --- the containers, in namespaces of their own --------------------------------------------------------------------------
+# --- the containers, in namespaces of their own -----------------------------------------------------------------------
 
 
 class Compose:
@@ -257,10 +267,11 @@ class Compose:
 
     def __init__(self, podman: Podman) -> None:
         self.podman = podman
+        self.operator_password = secrets.token_urlsafe(16)
         self._environment = {
             **podman.environment,
             "KUAIZHAO_SECRET": base64.b64encode(secrets.token_bytes(32)).decode(),
-            "KUAIZHAO_OPERATOR_PASSWORD": secrets.token_urlsafe(16),
+            "KUAIZHAO_OPERATOR_PASSWORD": self.operator_password,
             "KUAIZHAO_GATEWAY_PORT": str(PORT),
             "COMPOSE_ENV_FILES": "/dev/null",
         }
@@ -295,3 +306,157 @@ def podman_service(podman: Podman) -> Iterator[None]:
         checks.join()
         service.terminate()
         service.wait(20)
+
+
+def up(compose: Compose, *services: str) -> None:
+    """Up, with every health check passed.
+
+    Raises:
+        Failed: not within `UP_SECONDS`; with each container that is not as it should be, and its last line.
+    """
+    try:
+        compose(
+            *("up", "--detach", "--no-build", "--pull=never", "--wait", f"--wait-timeout={UP_SECONDS}", *services),
+            seconds=UP_SECONDS + 60,
+        )
+    except Failed:
+        bad = [c for c in compose.containers() if c["State"] != "running" or c["Health"] not in ("", "healthy")]
+        told = {c["Service"]: compose("logs", "--no-log-prefix", "--tail=3", c["Service"], check=False) for c in bad}
+        states = [f"{c['Service']} {c['State']} {c['Health']}: {told[c['Service']].strip()[-500:]}" for c in bad]
+        raise Failed(f"not up after {UP_SECONDS} s: {'; '.join(states)}") from None
+
+
+def check_containers(podman: Podman, compose: Compose) -> int:
+    """See that the limits of the file are in force and only the gateway is open; how many containers run."""
+    config = json.loads(compose("config", "--format=json"))["services"]
+    running = [c for c in compose.containers() if c["State"] == "running"]
+    for container in running:
+        name, wanted = container["Service"], config[container["Service"]]
+        inspected = json.loads(podman.run("inspect", container["ID"]))[0]
+        if inspected["HostConfig"]["Memory"] != int(wanted["mem_limit"]):
+            raise Failed(f"{name} may take {inspected['HostConfig']['Memory']} bytes, not {wanted['mem_limit']}")
+        if any(inspected["HostConfig"]["PortBindings"].values()) != (name == "gateway"):
+            raise Failed(f"{name} has ports {inspected['HostConfig']['PortBindings']}")
+        if name in MODULES and inspected["Config"]["User"] in ("", "root", "0"):
+            raise Failed(f"{name} runs as root")
+    return len(running)
+
+
+def address_of(podman: Podman, compose: Compose, service: str) -> str:
+    """A container's address in its network, for what the gateway keeps closed."""
+    [container] = [c for c in compose.containers() if c["Service"] == service]
+    networks = json.loads(podman.run("inspect", container["ID"]))[0]["NetworkSettings"]["Networks"]
+    address: str = next(iter(networks.values()))["IPAddress"]
+    return address
+
+
+def check_restart(compose: Compose, gateway: str) -> int:
+    """Restart posting under readers, none of whom may notice; how many asked."""
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def read() -> None:
+        with httpx.Client(base_url=gateway, timeout=60) as client:
+            while not over.is_set():
+                statuses.append(client.get("/api/posting/gigs", params={"district": "430111"}).status_code)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        compose("restart", "posting")
+        up(compose)
+    finally:
+        over.set()
+        reader.join()
+    if set(statuses) != {200}:
+        raise Failed(f"readers noticed a restart of posting: {Counter(statuses)}")
+    return len(statuses)
+
+
+def check_stop(compose: Compose) -> float:
+    """Stop all with SIGTERM: our processes finish what they do and end with 0, none is killed. The seconds it took."""
+    began = time.monotonic()
+    compose("stop", seconds=240)
+    killed = {c["Service"]: c["ExitCode"] for c in compose.containers() if c["ExitCode"] not in (0, 143)}
+    failed = {c["Service"]: c["ExitCode"] for c in compose.containers() if c["Service"] in MODULES and c["ExitCode"]}
+    if killed or failed:
+        raise Failed(f"did not end well: {killed | failed}")
+    return time.monotonic() - began
+
+
+def inside(folder: Path) -> None:
+    """The test proper, once all images are there; in namespaces that end with it."""
+    run("ip", "link", "set", "lo", "up")
+    podman = Podman(folder)
+    compose = Compose(podman)
+    gateway = f"http://127.0.0.1:{PORT}"
+    with podman_service(podman), logs_of_failure(compose):
+        with step("up, every container healthy"):
+            up(compose)
+        count = check_containers(podman, compose)
+        with step("a gig becomes a placement"):
+            story = Story(gateway, f"http://{address_of(podman, compose, 'web')}:8100", compose.operator_password)
+            spans = asyncio.run(journey(story))
+        with step("posting restarts"):
+            reads = check_restart(compose, gateway)
+        with step("stop"):
+            stopped = check_stop(compose)
+        compose("down", "--volumes")
+    say(
+        f"ok: {count} containers within their limits, a journey in one trace of {spans} spans, a restart that none of"
+        f" {reads} reads noticed, stopped in {stopped:.0f} s; not run: profile obs (its images cannot be had here)"
+    )
+
+
+@contextmanager
+def logs_of_failure(compose: Compose) -> Iterator[None]:
+    LOG.unlink(missing_ok=True)
+    try:
+        yield
+    except BaseException:
+        LOG.parent.mkdir(exist_ok=True)
+        LOG.write_text(compose("logs", "--no-color", "--timestamps", check=False))
+        raise
+
+
+async def journey(story: Story) -> int:
+    async with story.open():
+        _, _, spans = await walk(story)
+    return spans
+
+
+def main() -> int:
+    """Exit code 0: ok, 1: failed, 2: not run."""
+    if sys.argv[1:2] == ["--inside"]:
+        try:
+            inside(Path(sys.argv[2]))
+        except (Failed, Refusal, AssertionError, TimeoutError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
+            say(f"FAILED: {error or repr(error)}")
+            return 1
+        return 0
+    try:
+        check_machine()
+    except CannotRun as error:
+        say(f"not run: {error}")
+        return 2
+    with tempfile.TemporaryDirectory(prefix="kuaizhao-compose-", dir=PLACE) as folder:
+        podman = Podman(Path(folder))
+        podman.configure()
+        try:
+            build_images(podman)
+            # All processes end with the first one in there, and with them every mount, address and rule they made.
+            fresh = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
+            command = ["unshare", *fresh, sys.executable, "-m", "deploy.compose_test", "--inside", folder]
+            return subprocess.run(command, cwd=ROOT, check=False).returncode
+        except (CannotRun, NoKafka) as error:
+            say(f"not run: {error}")
+            return 2
+        except (Failed, subprocess.TimeoutExpired) as error:
+            say(f"FAILED: {error}")
+            return 1
+        finally:
+            podman.run("system", "reset", "--force", check=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

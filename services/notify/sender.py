@@ -18,7 +18,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 
 from services.notify.channels import TIMEOUT_SECONDS, Channel, Rejected, Retry, SmsGateway
 from services.notify.domain import pause
-from services.notify.store import Contact, Delivery, Message, deliveries_due, texts_of
+from services.notify.store import Contact, Delivery, Message, deliveries_due, load_with_contexts, texts_of
 from shared import clock
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.faults import fault_point
@@ -77,8 +77,10 @@ class Sender:
 
     async def deliver(self, claimed: Sequence[Delivery]) -> None:
         """Send what was claimed side by side, and mark what has ended while the rest goes on."""
-        written = await self._write(claimed)
-        sending = {asyncio.create_task(self._send(delivery, written[delivery.id])) for delivery in claimed}
+        unit = self._store.reading()
+        await unit.load(Contact, [delivery.person_id for delivery in claimed])
+        await load_with_contexts(unit, [delivery.message_id for delivery in claimed])
+        sending = {asyncio.create_task(self._send(delivery, unit)) for delivery in claimed}
         try:
             while sending:
                 ended, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
@@ -87,28 +89,12 @@ class Sender:
             for task in sending:
                 task.cancel()
 
-    async def _write(self, deliveries: Sequence[Delivery]) -> dict[str, tuple[str, str] | None]:
-        """The address and text of each delivery as of now; None when there is nobody to write to any more."""
-        unit = self._store.reading()
-        await unit.load(Contact, [delivery.person_id for delivery in deliveries])
-        await unit.load(Message, [delivery.message_id for delivery in deliveries])
-        written: dict[str, tuple[str, str] | None] = {}
-        for delivery in deliveries:
-            contact = await unit.get(Contact, delivery.person_id)
-            message = await unit.get(Message, delivery.message_id)
-            written[delivery.id] = None
-            if contact and message:
-                address = self._sealer.open(contact.sealed, subject=contact.id, field="address")
-                [text] = await texts_of(unit, [message], contact.language, self._zone)
-                written[delivery.id] = address, text
-        return written
-
-    async def _send(self, delivery: Delivery, written: tuple[str, str] | None) -> "_End | None":
+    async def _send(self, delivery: Delivery, loaded: Unit) -> "_End | None":
         """Hand one message over; how that ended, or None for what nobody foresaw: it falls due with its lease."""
         attributes: dict[str, str | int] = {"notify.channel": delivery.channel, "notify.attempt": delivery.attempts}
         with span_from(self._tracer, f"send {delivery.channel}", delivery.trace, SpanKind.CLIENT, attributes) as span:
             try:
-                reason = await self._hand_over(delivery, written)
+                reason = await self._hand_over(delivery, loaded)
             except Retry as again:
                 log.warning("channel did not take a message", channel=delivery.channel, trouble=again.trouble)
                 span.set_status(Status(StatusCode.ERROR, again.trouble))
@@ -122,14 +108,18 @@ class Sender:
             fault_point("sent_before_marked", reason is None)
             return _End(delivery, span, reason=reason)
 
-    async def _hand_over(self, delivery: Delivery, written: tuple[str, str] | None) -> str | None:
+    async def _hand_over(self, delivery: Delivery, loaded: Unit) -> str | None:
         """Returns why it never can be handed over. Raises `Retry`."""
-        if written is None:
-            return "contact-withdrawn"
         if clock.now() >= delivery.give_up_at:
             return "too-late"
+        contact = await loaded.get(Contact, delivery.person_id)
+        message = await loaded.get(Message, delivery.message_id)
+        if contact is None or message is None:
+            return "contact-withdrawn"
+        [text] = await texts_of(loaded, [message], contact.language, self._zone)
+        address = self._sealer.open(contact.sealed, subject=contact.id, field="address")
         try:
-            await self._channels[delivery.channel].send(*written, delivery.id)
+            await self._channels[delivery.channel].send(address, text, delivery.id)
         except Rejected:
             return "rejected"
         return None

@@ -130,6 +130,13 @@ async def deliveries_due(unit: Unit, limit: int) -> list[Delivery]:
     return await unit.find(Delivery, query, sort=[("due_at", 1)], limit=limit)
 
 
+async def load_with_contexts(unit: Unit, ids: Sequence[str]) -> None:
+    """Have messages, and those that they refer to, at hand."""
+    await unit.load(Message, ids)
+    messages = [await unit.get(Message, id) for id in ids]
+    await unit.load(Message, [message.context for message in messages if message and message.context])
+
+
 async def texts_of(unit: Unit, messages: Sequence[Message], language: Language, zone: ZoneInfo) -> list[str]:
     """Messages in words, each with the facts of the one it refers to."""
     await unit.load(Message, [message.context for message in messages if message.context])

@@ -238,6 +238,20 @@ async def test_a_failure_nobody_foresaw_is_tried_again_when_its_lease_ends(notif
     assert len(sink.passed_on) == 2
 
 
+async def test_a_contact_point_that_cannot_be_read_stops_nobody_elses_message(
+    notify: Harness, sender: Sender, sink: Sink
+) -> None:
+    await reach(notify)
+    await reach(notify, EMPLOYER, "+8619900000002")
+    await notify.runtime.store.db["contacts"].update_one({"_id": EMPLOYER}, {"$set": {"sealed": bytes(40)}})
+    await notify.receives(said(PlacementMade))
+    assert await send(sender) == 2
+    assert [body["to"] for body in sink.passed_on.values()] == [PHONE]
+    notify.clock.advance(hours=6)
+    assert await send(sender) == 1
+    assert [failed.reason for failed in await notify.published(DeliveryFailed)] == ["too-late"]
+
+
 @pytest.mark.parametrize("turn", ["taken-but-cut", "answer-twice"])
 async def test_a_provider_whose_answer_is_lost_or_doubled_passes_on_one_message(
     notify: Harness, sender: Sender, sink: Sink, turn: Turn

@@ -2,13 +2,17 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
+from services.rights.attendance import PAY_OVERDUE
+from services.rights.handlers import call_overdue
 from services.rights.store import Payment
 from shared.contracts.rights import PayConfirmed, PayDue, PayOverdue
 from shared.contracts.terms import PayMode, PayUnit
 from shared.testing import Harness
+from shared.unit import Timer
 from tests.service.rights.placements import DISTRICT, EMPLOYER, MORNING, WORKER, placement_made
 
 pytestmark = pytest.mark.feature("F19")
@@ -95,6 +99,20 @@ async def test_a_timer_that_fires_in_two_processes_speaks_once(rights: Harness) 
     await work(rights)
     rights.clock.now = MIDNIGHT
     await asyncio.gather(*(rights.runtime.timers.fire_due() for _ in range(4)))
+    assert len(await rights.published(PayOverdue)) == 1
+
+
+async def test_a_timer_that_comes_after_all_says_nothing_of_pay_that_is_confirmed_or_called_already(
+    rights: Harness,
+) -> None:
+    await rights.receives(placement_made(), placement_made("placement-2"))
+    await work(rights, 480, "placement-1", "placement-2")
+    await post(rights, "confirm")
+    await rights.later(days=1)
+    assert [overdue.placement_id for overdue in await rights.published(PayOverdue)] == ["placement-2"]
+    for placement in ("placement-1", "placement-2"):
+        timer = Timer(id=f"{PAY_OVERDUE}:{placement}", name=PAY_OVERDUE, subject=placement, due_at=MIDNIGHT)
+        await rights.runtime.store.transact(partial(call_overdue, timer))
     assert len(await rights.published(PayOverdue)) == 1
 
 

@@ -47,7 +47,7 @@ def describe(topic: str, headers: Mapping[str, str], key: bytes | None, value: b
     """An event as the page shows it, or None for what is no event.
 
     Keys: id, type, subject, time, district ("" where there is none), service, trace_id, summary. Nothing names a
-    person: a worker's id is left out too, so that nobody can be followed from event to event on a public screen.
+    person: a subject with a worker's id in it is left out too, so that nobody can be followed on a public screen.
     """
     try:
         body = orjson.loads(value or b"")
@@ -63,7 +63,9 @@ def describe(topic: str, headers: Mapping[str, str], key: bytes | None, value: b
     return {
         "id": headers["ce_id"],
         "type": headers["ce_type"],
-        "subject": "" if subject in (body.get("worker_id"), body.get("person_id")) else subject,
+        "subject": ""
+        if any(str(body[who]) in subject for who in ("worker_id", "person_id") if who in body)
+        else subject,
         "time": headers.get("ce_time", ""),
         "district": district if isinstance(district, str) and DISTRICT.fullmatch(district) else "",
         "service": headers.get("ce_source", "").strip("/") or topic.partition(".")[0],
@@ -132,15 +134,17 @@ class Feed:
             yield b"retry: 2000\n\n"
             while not self.closed:
                 reader.wake.clear()  # before looking: what comes while we send wakes the next round
+                news = []
                 if told != self.state:
                     told = self.state
-                    yield frame({"broker": told}, event="status")
+                    news.append(frame({"broker": told}, event="status"))
                 if reader.skipped:
-                    yield frame({"count": reader.skipped}, event="skipped")
+                    news.append(frame({"count": reader.skipped}, event="skipped"))
                     reader.skipped = 0
-                while reader.events:
-                    event = reader.events.popleft()
-                    yield frame(event, event="market", event_id=event["id"])
+                news += [frame(event, event="market", event_id=event["id"]) for event in reader.events]
+                reader.events.clear()
+                if news:
+                    yield b"".join(news)
                 await asyncio.sleep(self._pace)
                 try:
                     async with asyncio.timeout(self._heartbeat):

@@ -5,6 +5,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -13,6 +14,7 @@ from opentelemetry.proto.trace.v1 import trace_pb2
 
 KINDS = ("internal", "internal", "server", "client", "producer", "consumer")
 ROWS_AT_MOST = 200
+JOURNEYS = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,13 @@ class Trace:
         """No span hangs in the air: there is one root, or all tops continue one span of the caller's."""
         tops = self.tops
         return len({top.parent for top in tops}) == 1 and (len(tops) == 1 or tops[0].parent != "")
+
+    def goes(self, first: str, last: str) -> bool:
+        """It is whole, began in one service and led another to publish something."""
+        if first not in self.services or last not in self.services:
+            return False
+        said = any(span.service == last and span.kind == "producer" for span in self.spans.values())
+        return said and self.whole and self.tops[0].service == first
 
     def view(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
         """The trace as JSON with the given rows; times in microseconds from its start."""
@@ -160,17 +169,14 @@ class TraceStore:
         return self._traces.get(trace_id)
 
     def journey(self, *, first: str = "gateway", last: str = "notify", quiet_for: float = 2.0) -> Trace | None:
-        """The latest trace that tells a whole story: begun at `first`, come as far as `last`, nothing missing.
+        """The trace that best tells what the market does: begun at `first`, said by `last`, nothing missing.
 
-        A trace counts as told when no span of it came for `quiet_for` seconds.
+        Of the latest fifty such traces it is the one through most services, and of several the latest. A trace counts
+        once no span of it has come for `quiet_for` seconds.
         """
         settled = self._clock() - quiet_for
-        for trace in reversed(self._traces.values()):
-            if trace.touched > settled or first not in trace.services or last not in trace.services:
-                continue
-            if trace.whole and trace.tops[0].service == first:
-                return trace
-        return None
+        told = (t for t in reversed(self._traces.values()) if t.touched <= settled and t.goes(first, last))
+        return max(islice(told, JOURNEYS), key=lambda trace: len(trace.services), default=None)
 
 
 def decode(body: bytes) -> list[Span]:

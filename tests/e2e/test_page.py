@@ -253,6 +253,18 @@ async def test_a_missing_broker_is_said_and_comes_back(visit: Visit) -> None:
     await expect(page.locator("#events-aside")).to_have_text("")
 
 
+async def test_an_event_stream_that_is_refused_is_asked_for_again(browser: Browser, market: Market) -> None:
+    async with visiting(browser, market) as visit:
+        await visit.page.route("**/live/events", lambda route: route.fulfill(status=503))
+        page = await visit.open("?lang=en")
+        await expect(page.locator("#state-text")).to_contain_text("Live")
+        await visit.page.unroute("**/live/events")
+        market.say("workers.worker-checked-in.v1")
+        await expect(page.locator("#events .what")).to_have_text("Worker checked in")
+        assert all("503" in complaint for complaint in visit.complaints)
+        visit.complaints.clear()
+
+
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
@@ -288,6 +300,24 @@ async def test_the_list_holds_still_while_somebody_points_at_it(visit: Visit) ->
     await expect(page.locator("#events li")).to_have_count(1)
     await page.mouse.move(0, 0)
     await expect(page.locator("#events .what")).to_have_text(["Shift ended240 min", "Worker checked in"])
+
+
+async def test_events_that_read_alike_are_one_line_with_a_number(visit: Visit) -> None:
+    page = await visit.open("?lang=en")
+    for code in ("430102", "430102", "430102", "330110"):
+        visit.market.say("workers.worker-checked-in.v1", code=code)
+    await expect(page.locator("#events .what")).to_have_text(["Worker checked in", "Worker checked in×3"])
+
+
+async def test_a_browser_that_leaves_is_forgotten(browser: Browser, market: Market) -> None:
+    async with visiting(browser, market) as visit:
+        page = await visit.open()
+        await expect(page.locator("#state")).to_have_attribute("data-state", "live")
+        assert market.feed.readers == 1
+    async with asyncio.timeout(10):
+        while market.feed.readers:
+            market.say("workers.worker-checked-in.v1")
+            await asyncio.sleep(0.05)
 
 
 async def test_an_event_on_a_kafka_topic_reaches_the_page(visit: Visit, kafka: str) -> None:
@@ -329,7 +359,7 @@ async def journey(market: Market, *services: str) -> str:
             provider = TracerProvider(resource=Resource.create({"service.name": service}))
             provider.add_span_processor(SimpleSpanProcessor(exporter))
             context = trace.set_span_in_context(parent) if parent else None
-            kind = SpanKind.CONSUMER if n > 1 else SpanKind.SERVER
+            kind = SpanKind.PRODUCER if service == "notify" else SpanKind.SERVER
             parent = provider.get_tracer("t").start_span(f"step {n}", context=context, kind=kind)
             parent.end()
             provider.shutdown()

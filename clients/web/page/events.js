@@ -5,6 +5,7 @@ import { districtName, say, serviceClass, serviceName, tell, timeOfDay } from ".
 
 const SHOWN = 40;
 const FRESH_MS = 5000;
+const AGAIN_MS = 3000;
 
 let events = []; // the newest first
 let held = []; // what came while the list is held
@@ -16,18 +17,27 @@ let open = () => {};
 
 export function followEvents(openTrace) {
   open = openTrace;
-  const source = new EventSource("/live/events");
-  source.addEventListener("open", () => { connected = true; showAside(); });
-  source.addEventListener("error", () => { connected = false; showAside(); });
-  source.addEventListener("status", (message) => { broker = JSON.parse(message.data).broker; showAside(); });
-  source.addEventListener("skipped", (message) => { skipped += JSON.parse(message.data).count; showAside(); });
-  source.addEventListener("market", (message) => take(JSON.parse(message.data)));
+  connect();
   const list = byId("events");
   const hold = (on) => { holding = on; if (!on) release(); };
   list.addEventListener("pointerenter", (e) => e.pointerType === "mouse" && hold(true));
   list.addEventListener("pointerleave", () => hold(list.matches(":focus-within")));
   list.addEventListener("focusin", () => hold(true));
   list.addEventListener("focusout", (e) => hold(list.contains(e.relatedTarget)));
+}
+
+function connect() {
+  const source = new EventSource("/live/events");
+  source.addEventListener("open", () => { connected = true; showAside(); });
+  source.addEventListener("status", (message) => { broker = JSON.parse(message.data).broker; showAside(); });
+  source.addEventListener("skipped", (message) => { skipped += JSON.parse(message.data).count; showAside(); });
+  source.addEventListener("market", (message) => take(JSON.parse(message.data)));
+  source.addEventListener("error", () => {
+    connected = false;
+    showAside();
+    // A broken connection is made again by the browser; an answer such as 503 ends it, and we begin anew.
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_MS);
+  });
 }
 
 function take(event) {
@@ -47,12 +57,20 @@ function release() {
 }
 
 function add(news) {
-  events = [...news, ...events].slice(0, SHOWN);
   const list = byId("events");
-  list.prepend(...news.map((event) => line(event, Date.now() - new Date(event.time) < FRESH_MS)));
+  for (const event of news.toReversed()) {
+    const alike = events[0] && same(event, events[0]);
+    const next = { ...event, times: alike ? events[0].times + 1 : 1 };
+    if (alike) { events.shift(); list.firstElementChild.remove(); }
+    events = [next, ...events].slice(0, SHOWN);
+    list.prepend(line(next, Date.now() - new Date(event.time) < FRESH_MS));
+  }
   while (list.children.length > SHOWN) list.lastElementChild.remove();
   showAside();
 }
+
+/** Events that read alike, one right after the other, are one line with a number. */
+const same = (a, b) => a.type === b.type && a.district === b.district && JSON.stringify(a.summary) === JSON.stringify(b.summary);
 
 /** The list anew, in another language. */
 export function showEvents() {
@@ -66,7 +84,8 @@ function line(event, fresh) {
     el("time", { dateTime: event.time }, timeOfDay(new Date(event.time))),
     el("span", { class: `dot ${serviceClass(event.service)}`, title: serviceName(event.service) }),
     el("span", { class: "what" }, said.strong ? el("b", {}, said.title) : said.title,
-      said.details ? el("span", { class: "more" }, said.details) : null),
+      said.details ? el("span", { class: "more" }, said.details) : null,
+      event.times > 1 ? el("span", { class: "times" }, `×${event.times}`) : null),
     el("span", { class: "where" }, event.district ? districtName(event.district) : ""),
   ];
   return el("li", { class: `${fresh ? "fresh" : ""} ${said.quiet ? "quiet" : ""}` },

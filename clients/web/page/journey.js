@@ -1,5 +1,5 @@
-// One journey as a waterfall: each step with its service, when it began and how long it took. Long spells in which
-// nobody works, while a person thinks or walks, are drawn as narrow breaks with their true length written on them.
+// One journey as a waterfall: each step with its service, when it began and how long it took. Long spells before a
+// person's next act are drawn as narrow breaks with their true length written on them; the market's own time is to scale.
 
 import { byId, el, write } from "./dom.js";
 import { count, say, serviceClass, serviceName, timeOfDay, took } from "./words.js";
@@ -62,9 +62,25 @@ export function showJourney() {
   }) : "");
   byId("journey-path").replaceChildren(...(there ? path() : []));
   byId("journey").replaceChildren(...(there ? [waterfall()] : []));
+  fade();
 }
 
-const path = () => shown.services.flatMap((service, i) => [
+/** Fade the last visible row where there is more below. */
+export function fade() {
+  const box = byId("journey");
+  box.classList.toggle("more", box.scrollTop + box.clientHeight < box.scrollHeight - 4);
+}
+
+/** An open stream or a long wait is no work: it spans most of the journey. */
+const waits = (span) => shown.duration_us > 1_000_000 && span.duration_us > shown.duration_us * 0.4;
+
+/** The services in the order in which they first had something to do. */
+function services() {
+  const work = shown.spans.filter((span) => !waits(span)).sort((a, b) => a.start_us - b.start_us);
+  return [...new Set([...work.map((span) => span.service), ...shown.services])];
+}
+
+const path = () => services().flatMap((service, i) => [
   i ? el("span", { class: "arrow", "aria-hidden": "true" }, "→") : null,
   el("span", {}, el("span", { class: `dot ${serviceClass(service)}` }), serviceName(service)),
 ]).filter(Boolean);
@@ -93,7 +109,7 @@ function waterfall() {
       ...axis.breaks.map((b) => el("span", { class: "gap", style: { left: `${b.left + b.width / 2}%` } }, `⋯ ${took(b.us / 1000)}`))), el("div")),
     ...steps().map((span) => {
       const left = axis.at(span.start_us), end = axis.at(span.start_us + span.duration_us), until = axis.at(span.until_us);
-      return el("div", { class: `step ${serviceClass(span.service)} ${span.failed ? "failed" : ""}`, title: span.name },
+      return el("div", { class: `step ${serviceClass(span.service)} ${span.failed ? "failed" : ""} ${waits(span) ? "waits" : ""}`, title: span.name },
         el("div", { class: "what" },
           ...Array.from({ length: Math.min(span.depth, 8) }, () => el("span", { class: "indent" })),
           el("span", { class: "dot" }), el("b", {}, serviceName(span.service)), el("code", {}, plain(span.name)),
@@ -117,15 +133,17 @@ function plain(name) {
 
 /** Where a moment of the journey is drawn, in percent, with long idle spells cut to breaks. */
 function axisOf(spans, total) {
-  const work = spans.map((s) => [s.start_us, Math.max(s.start_us + s.duration_us, s.count > 1 ? s.until_us : 0)]).sort((a, b) => a[0] - b[0]);
+  const work = spans.filter((s) => !waits(s)).map((s) => [s.start_us, Math.max(s.start_us + s.duration_us, s.count > 1 ? s.until_us : 0)]).sort((a, b) => a[0] - b[0]);
   const idle = [];
   let end = 0;
   for (const [from, to] of work) {
     if (from > end) idle.push([end, from]);
     end = Math.max(end, to);
   }
+  if (end < total) idle.push([end, total]);
   const busy = total - idle.reduce((sum, [from, to]) => sum + to - from, 0);
-  const cuts = idle.filter(([from, to]) => to - from > 250_000 && to - from > busy * 0.15).slice(0, 10);
+  const acts = new Set(spans.filter((s) => s.depth === 0).map((s) => s.start_us));
+  const cuts = idle.filter(([from, to]) => (acts.has(to) || to === total) && to - from > 250_000 && to - from > busy * 0.15).slice(0, 6);
   const cutTime = cuts.reduce((sum, [from, to]) => sum + to - from, 0);
   const perUs = (100 - BREAK_PERCENT * cuts.length) / Math.max(1, total - cutTime);
   const at = (us) => {

@@ -3,7 +3,7 @@
 import { askBoard, layBoard, showBoard, showState } from "./board.js";
 import { byId, every, write } from "./dom.js";
 import { followEvents, showEvents } from "./events.js";
-import { askJourney, backToLatest, openTrace, showJourney } from "./journey.js";
+import { askJourney, backToLatest, fade, openTrace, showJourney } from "./journey.js";
 import { language, names, say, switchLanguage, switchTheme, theme, word } from "./words.js";
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -29,6 +29,8 @@ function speak() {
 byId("language").addEventListener("click", () => { switchLanguage(); speak(); });
 byId("theme").addEventListener("click", () => { switchTheme(); paint(); });
 byId("journey-latest").addEventListener("click", backToLatest);
+byId("journey").addEventListener("scroll", fade, { passive: true });
+addEventListener("resize", fade);
 dark.addEventListener("change", paint);
 
 speak();

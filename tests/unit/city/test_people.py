@@ -44,6 +44,12 @@ def test_identity_numbers_are_well_formed_and_all_different() -> None:
         assert id_check(person.id_number[:17]) == person.id_number[17]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_no_seed_gives_two_people_one_number(seed: int) -> None:
+    people = People(seed)
+    assert len({people.worker(n).id_number for n in range(WORKERS)}) == WORKERS
+
+
 def test_nobody_is_registered_in_their_area() -> None:
     """439999 is under Hunan's 43, where GB/T 2260 has the prefectures 01 to 13 and 31 only."""
     assert {People(1).worker(n).id_number[:6] for n in range(100)} == {AREA}

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from clients.web.app import OTLP_BYTES, PAGE, make_app
 from clients.web.events import Feed
@@ -30,7 +32,7 @@ def otlp(*steps: tuple[int, int, str]) -> bytes:
         span = resource.scope_spans.add().spans.add()
         span.trace_id, span.span_id = bytes.fromhex(TRACE), id.to_bytes(8)
         span.parent_span_id = parent.to_bytes(8) if parent else b""
-        span.name = f"step {id}"
+        span.name, span.kind = f"step {id}", Span.SPAN_KIND_PRODUCER
         span.start_time_unix_nano, span.end_time_unix_nano = n * 1_000_000, (n + 1) * 1_000_000
     return bytes(request.SerializeToString())
 
@@ -182,6 +184,18 @@ async def test_what_is_no_trace_request_is_refused(
     answer = await web.post("/otlp/v1/traces", content=body, headers=headers)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+async def test_a_small_body_cannot_unpack_to_fill_the_memory(web: httpx.AsyncClient) -> None:
+    bomb = gzip.compress(bytes(8 * OTLP_BYTES))
+    tracemalloc.start()
+    try:
+        answer = await web.post("/otlp/v1/traces", content=bomb, headers=PROTOBUF | {"content-encoding": "gzip"})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert answer.status_code == 413
+    assert peak < 4 * OTLP_BYTES
 
 
 @pytest.mark.parametrize("signal", ["metrics", "logs"])

@@ -18,17 +18,25 @@ MS = 1_000_000
 
 
 def span(
-    id: str, parent: str = "", service: str = "gateway", *, trace: str = "t", name: str = "", at: int = 0, took: int = 1
+    id: str,
+    parent: str = "",
+    service: str = "gateway",
+    *,
+    trace: str = "t",
+    name: str = "",
+    kind: str = "internal",
+    at: int = 0,
+    took: int = 1,
 ) -> Span:
     """A span whose times are milliseconds since the epoch."""
-    return Span(trace, id, parent, service, name or f"step {id}", "internal", at * MS, (at + took) * MS)
+    return Span(trace, id, parent, service, name or f"step {id}", kind, at * MS, (at + took) * MS)
 
 
 JOURNEY = [
     span("a", "", "gateway", at=0, took=20),
     span("b", "a", "posting", at=2, took=15),
     span("c", "b", "matching", at=30, took=5),
-    span("d", "c", "notify", at=40, took=9),
+    span("d", "c", "notify", kind="producer", at=40, took=9),
 ]
 
 
@@ -122,7 +130,7 @@ def renamed(trace: str, spans: Sequence[Span] = JOURNEY) -> list[Span]:
     return [Span(trace, s.span_id, s.parent, s.service, s.name, s.kind, s.start_ns, s.end_ns) for s in spans]
 
 
-def test_the_journey_is_the_latest_that_goes_from_the_edge_to_the_notice() -> None:
+def test_the_journey_goes_from_the_edge_to_the_notice_and_is_the_latest_of_those() -> None:
     clock = Clock()
     store = TraceStore(clock=clock)
     for trace, spans in (
@@ -131,6 +139,7 @@ def test_the_journey_is_the_latest_that_goes_from_the_edge_to_the_notice() -> No
         ("broken", [JOURNEY[0], JOURNEY[3]]),
         ("no notice", JOURNEY[:3]),
         ("begun inside", JOURNEY[1:]),
+        ("nothing said", [*JOURNEY[:3], span("d", "c", "notify", at=40)]),
     ):
         store.add(renamed(trace, spans))
     clock.now += 10
@@ -151,6 +160,22 @@ def test_a_journey_counts_once_it_has_been_quiet() -> None:
     clock.now += 1
     assert (found := store.journey(quiet_for=2)) is not None
     assert found.id == "newer"
+
+
+def test_of_the_latest_journeys_the_one_through_most_services_is_told() -> None:
+    clock = Clock()
+    store = TraceStore(clock=clock)
+    store.add(renamed("long", [*JOURNEY, span("e", "c", "rights", at=45)]))
+    for n in range(10):
+        store.add(renamed(f"short {n}"))
+    clock.now += 10
+    assert (found := store.journey()) is not None
+    assert found.id == "long"
+    for n in range(50):
+        store.add(renamed(f"later {n}"))
+    clock.now += 10
+    assert (found := store.journey()) is not None
+    assert found.id == "later 49"
 
 
 def test_without_a_complete_journey_there_is_none() -> None:

@@ -131,9 +131,8 @@ def match(gigs: Gigs, people: People, busy: Busy, refused: Ints, rules: Rules, s
     for layer in range(1, rules.exposure + 1):
         if layer == 2:
             free &= ~people.automatic
-        left = rules.offers_per_window - int(given.sum())
-        want = _capped(np.clip(layer * gigs.seats - gigs.offers - given, 0, gigs.seats), left)
-        for gig, person in _assigned(score, want, free, rules):
+        want = np.clip(layer * gigs.seats - gigs.offers - given, 0, gigs.seats)
+        for gig, person in _assigned(score, want, free, rules, rules.offers_per_window - int(given.sum())):
             np.add.at(given, gig, 1)
             free[person] = False
             found.append(np.stack([np.full_like(gig, layer), -score[gig, person].astype(np.int64), gig, person]))
@@ -201,33 +200,33 @@ def _bar_busy(score: Scores, gigs: Gigs, busy: Busy) -> None:
 # --- who goes where --------------------------------------------------------------------------------------------------
 
 
-def _assigned(score: Scores, want: Ints, free: Flags, rules: Rules) -> Iterator[tuple[Ints, Ints]]:
-    """Pairs of gig and person until nobody who fits is free for a gig that wants somebody.
+def _assigned(score: Scores, want: Ints, free: Flags, rules: Rules, most: int) -> Iterator[tuple[Ints, Ints]]:
+    """At most `most` pairs of gig and person, until nobody who fits is free for a gig that wants somebody.
 
     Each round assigns over every gig's best candidates, and the next round looks twice as wide. A round whose seats
     are no more than `rules.candidates` loses nothing by that: of n seats none needs a person below its n best.
     """
     want, free = want.copy(), free.copy()
     width = rules.candidates
-    while True:
+    while most > 0:
         gigs, people = np.flatnonzero(want), np.flatnonzero(free)
         part = score[np.ix_(gigs, people)]
-        fits = (part >= 0).any(axis=1)
-        gigs, part = gigs[fits], part[fits]
+        fitting = np.count_nonzero(part >= 0, axis=1)
+        wanted = _capped(np.minimum(want[gigs], fitting), most)
+        gigs, part, wanted = gigs[wanted > 0], part[wanted > 0], wanted[wanted > 0]
         if not gigs.size:
             return
-        best = [_best(row, max(width, int(wanted))) for row, wanted in zip(part, want[gigs], strict=True)]
+        best = [_best(row, max(width, seats)) for row, seats in zip(part, wanted.tolist(), strict=True)]
         kept = np.unique(np.concatenate(best))
-        wanted_rows = np.minimum(want[gigs], kept.size)
-        if int(wanted_rows.sum()) * kept.size <= rules.exact_pairs:
-            rows, columns = _exact(part[:, kept], wanted_rows)
+        if int(wanted.sum()) * kept.size <= rules.exact_pairs:
+            rows, columns = _exact(part[:, kept], wanted)
             columns = kept[columns]
         else:
-            rows, columns = _greedy(part, best, wanted_rows)
+            rows, columns = _greedy(part, best, wanted)
         gig, person = gigs[rows], people[columns]
         np.subtract.at(want, gig, 1)
         free[person] = False
-        width *= 2
+        width, most = width * 2, most - gig.size
         yield gig, person
 
 

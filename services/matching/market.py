@@ -148,6 +148,7 @@ async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, 
 
 
 async def _matched(seen: Snapshot, rules: Rules, seed: int) -> Offers:
+    rules = rules.model_copy(update={"exposure": seen.exposure})
     work = partial(engine.match, seen.gigs, seen.people, seen.busy, seen.refused, rules, seed)
     large = len(seen.gig_rows) * len(seen.person_rows) > THREAD_PAIRS
     return await asyncio.to_thread(work) if large else work()

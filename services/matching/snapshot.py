@@ -31,6 +31,8 @@ class Snapshot(NamedTuple):
     refused: Ints
     gig_rows: list[Gig]
     person_rows: list[dict[str, Any]]
+    exposure: int
+    """That of the rules; 1 when a window cannot look at all the gigs that lack a first offer."""
     cut: bool
     """True when there were more gigs with room than a window looks at."""
 
@@ -39,11 +41,12 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
     """The gigs of a district that have room for offers and the people who are free for one; None when either lacks."""
     seats = await store.seats_open_in(unit, district)
     offers = await store.offers_open(unit, district, seats)
-    room = sorted(id for id, count in seats.items() if offers.get(id, 0) < count * rules.exposure)
-    cut = len(room) > rules.gigs_per_window
-    if cut:
-        room = random.Random(seed).sample(room, rules.gigs_per_window)
-    gigs = [gig for gig in (await store.gigs(unit, room)).values() if gig.takes(unit.now)]
+    bare = sorted(id for id, count in seats.items() if offers.get(id, 0) < count)
+    room = sorted(id for id, count in seats.items() if count <= offers.get(id, 0) < count * rules.exposure)
+    most, draw = rules.gigs_per_window, random.Random(seed)
+    looked_at = draw.sample(bare, min(most, len(bare)))
+    looked_at += draw.sample(room, min(most - len(looked_at), len(room)))
+    gigs = [gig for gig in (await store.gigs(unit, looked_at)).values() if gig.takes(unit.now)]
     if not gigs:
         return None
     # Of two check-ins of one worker the later counts.
@@ -60,7 +63,8 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
         await _refused(unit, gigs, people),
         gigs,
         people,
-        cut,
+        1 if len(bare) > most else rules.exposure,
+        len(bare) + len(room) > most,
     )
 
 

@@ -4,7 +4,6 @@ from collections import Counter
 from datetime import datetime
 
 import httpx
-import pytest
 
 from services.matching.store import Offer, Placement, Seat, Waiting
 from shared.testing import Harness
@@ -45,7 +44,6 @@ async def agrees(matching: Harness) -> dict[str, dict[str, object]]:
     return board
 
 
-@pytest.mark.feature("F15")
 async def test_the_board_equals_a_recount_at_every_step(matching: Harness) -> None:
     assert await agrees(matching) == {}
     await matching.receives(posted(headcount=3), *(checked_in(f"worker-{n}", until=n + 0.5) for n in range(6)))

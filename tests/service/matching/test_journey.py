@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from services.matching.store import Commitments, Offer, Placement, Seat
+from services.matching.store import Commitments, Placement, Seat
 from shared.contracts.matching import OfferDeclined, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
 from shared.testing import Harness
 from tests.service.matching.kit import (
@@ -99,7 +99,10 @@ async def test_the_last_seat_ends_the_gigs_other_offers(matching: Harness) -> No
     await accept(matching, await offer_of(matching, "worker-2"))
     assert (await run(matching)).retired == 2
     ended = await matching.published(OfferExpired)
-    assert sorted((event.worker_id, event.reason) for event in ended) == [("worker-1", "filled"), ("worker-3", "filled")]
+    assert sorted((event.worker_id, event.reason) for event in ended) == [
+        ("worker-1", "filled"),
+        ("worker-3", "filled"),
+    ]
     # Both are free for another gig.
     await matching.receives(posted("gig-2"))
     assert (await run(matching)).offers == 2
@@ -169,9 +172,7 @@ async def test_a_placement_cannot_be_cancelled_once_its_shift_has_begun(matching
     await accept(matching, await offered(matching))
     (placement,) = await matching.all(Placement)
     matching.clock.now = placement.terms.period.start
-    answer = await matching.http.post(
-        f"/placements/{placement.id}/cancel", headers=matching.as_("worker", "worker-1")
-    )
+    answer = await matching.http.post(f"/placements/{placement.id}/cancel", headers=matching.as_("worker", "worker-1"))
     assert problem(answer) == (409, "shift-started")
 
 
@@ -202,7 +203,6 @@ class TestConfirmation:
         (placement,) = await matching.all(Placement)
         assert placement.status == "placed"
 
-    @pytest.mark.feature("F24")
     async def test_a_missing_confirmation_frees_the_seat_once(self, matching: Harness) -> None:
         placement = await self.accepted(matching)
         assert placement.confirm_by is not None

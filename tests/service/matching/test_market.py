@@ -34,7 +34,7 @@ async def running(matching: Harness, monkeypatch: pytest.MonkeyPatch, *, nudged:
 
 async def until(condition: Callable[[list[Offer]], bool], matching: Harness) -> list[Offer]:
     async with asyncio.timeout(BOUND_SECONDS):
-        while not condition(offers := await matching.all(Offer)):
+        while not condition(offers := await matching.all(Offer)):  # noqa: ASYNC110 - a database rings no bell
             await asyncio.sleep(0.01)
     return offers
 
@@ -63,9 +63,7 @@ async def test_what_another_process_changed_is_seen_by_and_by(
         await until(lambda offers: len(offers) == 2, matching)
 
 
-async def test_a_window_that_fails_does_not_stop_the_others(
-    matching: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_window_that_fails_does_not_stop_the_others(matching: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(market, "TICK_SECONDS", 0.05)
     monkeypatch.setattr(market, "QUIET", 0)
     monkeypatch.setattr(matching.runtime.bus, "owns", lambda topic, key: True)
@@ -152,3 +150,22 @@ async def test_the_first_offer_of_a_check_in_is_the_one_that_is_timed(matching: 
     await run(matching)
     second = await offer_of(matching)
     assert [(offer.first, offer.delay_ms) for offer in (first, second)] == [(True, 250), (False, 9000)]
+
+
+@pytest.mark.feature("F1")
+async def test_a_burst_of_openings_is_served_whole_window_by_window(matching: Harness) -> None:
+    bounded = default_rules().model_copy(update={"name": "bounded", "offers_per_window": 100, "gigs_per_window": 70})
+
+    async def write(unit: Unit) -> None:
+        unit.save(RuleSet(id=bounded.name, district=FURONG, since=at(-1), rules=bounded))
+
+    await matching.runtime.store.transact(write)
+    await matching.receives(*(checked_in(f"worker-{n:03}", north_m=n * 10) for n in range(400)))
+    await matching.receives(*(posted(f"gig-{n:03}", north_m=n * 20) for n in range(200)))
+    windows = 0
+    while (await run(matching, seed=windows)).more:
+        windows += 1
+    offers = await matching.all(Offer)
+    assert {offer.gig_id for offer in offers} == {f"gig-{n:03}" for n in range(200)}
+    assert len({offer.worker_id for offer in offers}) == len(offers) == 400
+    assert windows <= 8

@@ -94,7 +94,9 @@ async def test_two_windows_of_a_district_at_once_do_no_harm(matching: Harness) -
 
 async def test_windows_of_two_districts_at_once_offer_a_worker_one_gig(matching: Harness) -> None:
     everywhere: list[WorkerCheckedIn] = [
-        checked_in(f"worker-{n}", district=district, checkin=f"one-{n}") for n in range(20) for district in (FURONG, YUELU)
+        checked_in(f"worker-{n}", district=district, checkin=f"one-{n}")
+        for n in range(20)
+        for district in (FURONG, YUELU)
     ]
     await matching.receives(posted(headcount=20), posted("gig-2", district=YUELU, headcount=20), *everywhere)
     await asyncio.gather(run(matching, FURONG), run(matching, YUELU))

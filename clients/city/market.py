@@ -36,7 +36,7 @@ class Pace:
     """How busy the city is: events a minute over all districts, and how many employers each district has."""
 
     check_ins: float = 40.0
-    gigs: float = 14.0
+    gigs: float = 10.0
     employers: int = 2
     seed: int = 2023
 
@@ -141,7 +141,7 @@ class Market:
             "period": {"start": start.isoformat(), "end": end.isoformat()},
             "headcount": random.choice((1, 1, 2, 2, 3, 4, 6)),
             "pay": {"amount_fen": random.randrange(band.low, band.high + 1, 50), "unit": "hour", "mode": "same-day"},
-            "skills": [occupation.skill] if random.random() < 0.5 else [],
+            "skills": [occupation.skill] if random.random() < 0.3 else [],
             "certificates": [],
             "meals": random.random() < 0.4,
             "lodging": random.random() < 0.1,

@@ -1,7 +1,7 @@
 # Everything that is done with this project. Bare `make` lists it.
 
 PYTHON := .venv/bin/python
-CODE := services shared deploy clients tests bench
+CODE := services shared deploy clients docs tests bench
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header $(if $(upgrade),--upgrade)
 
@@ -37,8 +37,9 @@ bench: setup ## measure
 features: setup ## which rows of the feature list are shown by which tests
 	@$(PYTHON) -m tests.features
 
-contracts: setup ## record the schemas and examples of new events
+contracts: setup ## record the schemas of new events, and write what is generated of docs/
 	@$(PYTHON) -m shared.contracts.record
+	@$(PYTHON) -m docs.build
 
 lock: setup ## resolve requirements/*.in anew (upgrade=1 takes newer versions)
 	@$(LOCK) requirements/base.in --output-file requirements/base.txt

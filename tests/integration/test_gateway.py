@@ -140,6 +140,8 @@ PUBLIC = [
     ("HEAD", "/api/posting/gigs"),
     ("GET", "/api/posting/gigs?district=430102"),
     ("GET", "/api/posting/gigs/0190"),
+    ("GET", "/api/workers/stations?district=430102"),
+    ("GET", "/api/workers/registration-form?district=430102"),
 ]
 
 

@@ -213,6 +213,31 @@ async def test_a_sender_killed_between_send_and_mark_sends_again_and_the_phone_r
     assert len(await notify.published(DeliveryMade)) == 1
 
 
+async def test_a_sender_that_outlived_its_lease_says_nothing_twice(notify: Harness, sender: Sender, sink: Sink) -> None:
+    await reach(notify)
+    await notify.receives(said(PlacementMade))
+    slow = await sender.claim()
+    notify.clock.now += LEASE
+    assert await send(sender) == 1
+    await sender.deliver(slow)
+    assert list(sink.asked_by_key.values()) == [2]
+    assert len(sink.passed_on) == 1
+    assert len(await notify.published(DeliveryMade)) == 1
+
+
+async def test_a_sender_that_outlived_its_lease_leaves_the_next_one_its_own(
+    notify: Harness, sender: Sender, sink: Sink
+) -> None:
+    await reach(notify)
+    await notify.receives(said(PlacementMade))
+    slow = await sender.claim()
+    notify.clock.now += LEASE
+    [held] = await sender.claim()
+    sink.turns.append(500)
+    await sender.deliver(slow)
+    assert (await only_delivery(notify)).due_at == held.due_at == clock.now() + LEASE
+
+
 class StumblingGateway(SmsGateway):
     """Fails once, in a way that nobody foresaw."""
 

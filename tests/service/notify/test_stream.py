@@ -13,12 +13,14 @@ import uvicorn
 from fastapi import FastAPI
 from redis.asyncio import Redis
 
-from services.notify import api, live
+from services.notify import api, live, store
 from services.notify.app import service
 from services.notify.live import Live, live_of
+from services.notify.store import Message
 from shared.contracts.matching import OfferMade
 from shared.service import Runtime
 from shared.testing import Harness
+from shared.unit import Unit
 from tests.service.notify.story import WORKER, reach, said, until
 
 pytestmark = pytest.mark.feature("F8")
@@ -203,8 +205,8 @@ async def test_a_stream_ends_after_its_time(notify: Harness, address: str, monke
     assert answer.text.endswith(": quiet\n\n")
 
 
-async def second_process(notify: Harness, stack: AsyncExitStack, **settings: Any) -> tuple[Runtime, str]:
-    """Another process of the service on the same database, with its address."""
+async def second_process(notify: Harness, stack: AsyncExitStack, **settings: Any) -> str:
+    """Another process of the service on the same database; its address."""
     config = notify.runtime.settings.model_copy(update=settings)
     runtime = Runtime(service, config)
     runtime.keys = notify.runtime.keys
@@ -212,16 +214,7 @@ async def second_process(notify: Harness, stack: AsyncExitStack, **settings: Any
     app = service.app(config)
     service.attach(app, runtime)
     await stack.enter_async_context(at_work(runtime))
-    return runtime, await stack.enter_async_context(served(app))
-
-
-async def listened(runtime: Runtime, person: str = WORKER) -> None:
-    """Wait until a person's stream is open in a process."""
-
-    async def open_() -> bool:
-        return bool(live_of(runtime).count(person))
-
-    await until(open_)
+    return await stack.enter_async_context(served(app))
 
 
 async def test_valkey_carries_the_hint_to_the_process_where_the_person_listens(
@@ -230,7 +223,7 @@ async def test_valkey_carries_the_hint_to_the_process_where_the_person_listens(
     monkeypatch.setattr(live, "LOOK_SECONDS", 3600.0)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(at_work(notify.runtime))
-        runtime, address = await second_process(notify, stack)
+        address = await second_process(notify, stack)
         client = await stack.enter_async_context(Redis.from_url(valkey_url))
         channel = f"{notify.runtime.store.db.name}:live"
 
@@ -238,10 +231,11 @@ async def test_valkey_carries_the_hint_to_the_process_where_the_person_listens(
             return dict(await client.pubsub_numsub(channel)).get(channel.encode()) == 2
 
         await until(both_subscribed)
+        await notify.receives(*offers(1, 1))
         reader = await stack.enter_async_context(reading(notify, address))
-        await listened(runtime)
-        await notify.receives(*offers(1, 3))
-        assert ids(await reader.read(3)) == [1, 2, 3]
+        assert ids(await reader.read(1)) == [1]  # from here on it reads when it is told to
+        await notify.receives(*offers(2, 3))
+        assert ids(await reader.read(2)) == [2, 3]
 
 
 async def test_without_valkey_the_other_process_looks_for_itself(
@@ -249,11 +243,12 @@ async def test_without_valkey_the_other_process_looks_for_itself(
 ) -> None:
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.05)
     async with AsyncExitStack() as stack:
-        runtime, address = await second_process(notify, stack, valkey_url="redis://127.0.0.1:1/0")
+        address = await second_process(notify, stack, valkey_url="redis://127.0.0.1:1/0")
+        await notify.receives(*offers(1, 1))
         reader = await stack.enter_async_context(reading(notify, address))
-        await listened(runtime)
-        await notify.receives(*offers(1, 3))
-        assert ids(await reader.read(3)) == [1, 2, 3]
+        assert ids(await reader.read(1)) == [1]  # from here on it reads when it is told to
+        await notify.receives(*offers(2, 3))
+        assert ids(await reader.read(2)) == [2, 3]
 
 
 async def test_a_hint_holds_ids_and_no_text(notify: Harness, valkey_url: str) -> None:
@@ -295,6 +290,34 @@ async def test_a_client_that_leaves_leaves_nothing_behind(notify: Harness, addre
         return not live_of(notify.runtime).count(WORKER)
 
     await until(gone)
+
+
+async def test_a_stream_that_was_woken_rests_again(notify: Harness) -> None:
+    streams = Live()
+    async with asyncio.timeout(20), aclosing(streams.follow(notify.runtime.store, WORKER, 0, 0.01)) as pages:
+        assert not await anext(pages)
+        await notify.receives(*offers(1, 1))
+        streams.wake({WORKER})
+        assert [message.sequence for message in await anext(pages)] == [1]
+        streams.wake({WORKER})
+        assert not await anext(pages)
+
+
+async def test_a_message_saved_while_the_stream_reads_is_not_slept_over(
+    notify: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = Live()
+
+    async def read_and_be_overtaken(unit: Unit, person: str, after: int, limit: int) -> list[Message]:
+        page = await store.messages_after(unit, person, after, limit)
+        if not page:
+            await notify.receives(*offers(1, 1))
+            streams.wake({person})
+        return page
+
+    monkeypatch.setattr(live, "messages_after", read_and_be_overtaken)
+    async with asyncio.timeout(20), aclosing(streams.follow(notify.runtime.store, WORKER, 0, 3600.0)) as pages:
+        assert [message.sequence for message in await anext(pages)] == [1]
 
 
 async def test_a_slow_client_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

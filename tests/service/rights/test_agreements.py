@@ -144,6 +144,7 @@ async def test_only_the_parties_and_clerks_of_the_district_read_it(rights: Harne
         rights.as_("employer", "employer-2"),
         rights.as_("employer", WORKER),
         rights.as_("clerk", districts=["430103"]),
+        rights.as_("clerk", districts=["0102"]),
         rights.as_("clerk"),
         rights.as_("agency", WORKER),
     ]

@@ -144,11 +144,11 @@ async def _docker(wanted: Set[str], started: AsyncExitStack) -> dict[str, str]:
     settings = {f"KAFKA_{name.upper().replace('.', '_')}": value for name, value in properties.items()}
     made = {
         KAFKA: DockerContainer("apache/kafka:4.3.1", env=settings).with_bind_ports(kafka, kafka),
-        MONGO: DockerContainer("mongo:8")
+        MONGO: DockerContainer("mongo:8.0.17")
         .with_command(f"mongod --replSet rs0 --bind_ip_all --port {mongo} --setParameter enableTestCommands=1")
         .with_bind_ports(mongo, mongo),
-        VALKEY: DockerContainer("valkey/valkey:8")
-        .with_command(f"valkey-server --port {valkey} --save ''")
+        VALKEY: DockerContainer("valkey/valkey:9.1.1")
+        .with_command(f"valkey-server --port {valkey} --save '' --protected-mode no")
         .with_bind_ports(valkey, valkey),
     }
     urls = {
@@ -157,18 +157,28 @@ async def _docker(wanted: Set[str], started: AsyncExitStack) -> dict[str, str]:
         VALKEY: f"redis://{LOCALHOST}:{valkey}/0",
     }
 
+    async def answers(name: str) -> bool:
+        made[name].reload()
+        if made[name].status == "exited":
+            raise CannotRun(f"the container of {PARTS[name]} ended")
+        if name == KAFKA:
+            return await kafka_answers(urls[KAFKA])
+        return await (mongo_answers(mongo) if name == MONGO else valkey_answers(urls[VALKEY]))
+
+    async def start(name: str) -> None:
+        await asyncio.to_thread(made[name].start)
+        try:
+            async with asyncio.timeout(DOCKER_SECONDS):
+                await until(lambda: answers(name), every=0.2)
+                if name == MONGO:
+                    await make_primary(mongo)
+        except TimeoutError:
+            raise CannotRun(f"{PARTS[name]} did not answer within {DOCKER_SECONDS:.0f} s") from None
+
     async with AsyncExitStack() as failed:
         for name in wanted:
             failed.push_async_callback(asyncio.to_thread, made[name].stop)
-            await asyncio.to_thread(made[name].start)
-        async with asyncio.timeout(DOCKER_SECONDS):
-            if KAFKA in wanted:
-                await until(lambda: kafka_answers(urls[KAFKA]))
-            if MONGO in wanted:
-                await until(lambda: mongo_answers(mongo))
-                await make_primary(mongo)
-            if VALKEY in wanted:
-                await until(lambda: valkey_answers(urls[VALKEY]))
+        await together(*(start(name) for name in wanted))
         started.push_async_exit(failed.pop_all())
     return {name: urls[name] for name in wanted}
 

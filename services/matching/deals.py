@@ -4,8 +4,11 @@ Where a move is not allowed it raises a `Conflict` before it has written anythin
 """
 
 import random
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
+
+from opentelemetry import context, propagate
 
 from services.matching import domain, store
 from services.matching.rules import Rules
@@ -69,7 +72,6 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
     rules = await store.rules_of(unit, offer.district)
-    unit.cancel_timer(OFFER_EXPIRY, offer.id)
     return take(unit, offer, random.choice(seats), commitments, confirmation_due(offer, rules, unit.now))
 
 
@@ -133,10 +135,30 @@ async def decline(unit: Unit, offer: Offer) -> None:
 
 
 async def expire(unit: Unit, offer: Offer, reason: domain.ExpiryReason) -> None:
-    """The offer ends without an answer. Who let its time pass is not offered the gig again."""
+    """The offer ends without an answer, said in its own trace. Who let its time pass is not offered the gig again."""
     offer.ended, offer.reason, offer.refused = "expired", reason, reason == "time"
     await _end(unit, offer)
-    unit.publish(OfferExpired(**_names(offer), reason=reason))
+    token = context.attach(propagate.extract(offer.trace))
+    try:
+        unit.publish(OfferExpired(**_names(offer), reason=reason))
+    finally:
+        context.detach(token)
+
+
+async def expire_due(unit: Unit, ids: Sequence[str]) -> None:
+    """End those of these offers that are open and whose time has come."""
+    offers = await open_offers(unit, ids)
+    for offer in offers:
+        if unit.now >= offer.expires_at:
+            await expire(unit, offer, "gone" if unit.now >= offer.present_until else "time")
+
+
+async def open_offers(unit: Unit, ids: Sequence[str]) -> list[Offer]:
+    """Those of these offers that are open, with what their ends will need at hand."""
+    await unit.load(Offer, ids)
+    offers = [offer for id in ids if (offer := await unit.get(Offer, id)) and offer.open]
+    await unit.load(Commitments, [offer.worker_id for offer in offers])
+    return offers
 
 
 async def _end(unit: Unit, offer: Offer) -> None:
@@ -146,7 +168,6 @@ async def _end(unit: Unit, offer: Offer) -> None:
     if commitments.offer_id == offer.id:
         commitments.offer_id = None
         unit.save(commitments)
-    unit.cancel_timer(OFFER_EXPIRY, offer.id)
     unit.nudge(offer.district)
 
 

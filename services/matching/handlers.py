@@ -6,7 +6,7 @@ Handlers note facts; the district's next window (market.py) draws what follows f
 from opentelemetry import propagate
 
 from services.matching import deals, domain, store
-from services.matching.store import Gig, Offer, Placement, Profile, Seat, Waiting
+from services.matching.store import Gig, Placement, Profile, Seat, Waiting
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted
 from shared.contracts.workers import WorkerChanged, WorkerCheckedIn, WorkerCheckedOut, WorkerProfile
 from shared.problems import Conflict, Text
@@ -134,10 +134,8 @@ async def _newest_profile(worker_id: str, said: WorkerProfile, unit: Unit) -> Wo
 
 
 @react.at(deals.OFFER_EXPIRY)
-async def expire_offer(timer: Timer, unit: Unit) -> None:
-    offer = await unit.get(Offer, timer.subject)
-    if offer and offer.open and unit.now >= offer.expires_at:
-        await deals.expire(unit, offer, "gone" if unit.now >= offer.present_until else "time")
+async def expire_offers(timer: Timer, unit: Unit) -> None:
+    await deals.expire_due(unit, timer.data["offers"])
 
 
 @react.at(deals.CONFIRMATION)

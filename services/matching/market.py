@@ -9,7 +9,7 @@ import asyncio
 import random
 import secrets
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
@@ -78,7 +78,7 @@ class Proposal(NamedTuple):
 async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None = None) -> Outcome:
     """One window of a district. The seed draws its ties; a new one is drawn if none is given."""
     seed = secrets.randbits(63) if seed is None else seed
-    retired = await _retire(db, tracer, district)
+    retired = await _retire(db, district)
     reading = db.reading()
     rules = await store.rules_of(reading, district)
     seen = await snapshot.read(reading, district, rules, seed)
@@ -103,27 +103,20 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
 # --- offers that no longer stand -------------------------------------------------------------------------------------
 
 
-async def _retire(db: Store, tracer: Tracer, district: str) -> int:
+async def _retire(db: Store, district: str) -> int:
     """End the open offers whose gig was closed, amended or filled, or whose worker left; returns how many."""
     reading = db.reading()
     doomed = list(await _doomed(reading, await store.offers_open_in(reading, district)))
     return sum(
-        [
-            await db.transact(partial(_end, tracer=tracer, ids=doomed[first : first + CHUNK]))
-            for first in range(0, len(doomed), CHUNK)
-        ]
+        [await db.transact(partial(_end, ids=doomed[first : first + CHUNK])) for first in range(0, len(doomed), CHUNK)]
     )
 
 
-async def _end(unit: Unit, *, tracer: Tracer, ids: Sequence[str]) -> int:
-    await unit.load(Offer, ids)
-    offers = {id: offer for id in ids if (offer := await unit.get(Offer, id)) and offer.open}
-    await unit.load(Commitments, [offer.worker_id for offer in offers.values()])
+async def _end(unit: Unit, *, ids: Sequence[str]) -> int:
+    offers = {offer.id: offer for offer in await deals.open_offers(unit, ids)}
     doomed = await _doomed(unit, list(offers.values()))
     for id, reason in doomed.items():
-        offer = offers[id]
-        with span_from(tracer, "end offer", offer.trace, SpanKind.INTERNAL, {"kuaizhao.district": offer.district}):
-            await deals.expire(unit, offer, reason)
+        await deals.expire(unit, offers[id], reason)
     return len(doomed)
 
 
@@ -214,11 +207,20 @@ async def _make(
                 offered[gig.id] = offered.get(gig.id, 0) + 1
                 commitments.offer_id = offer.id
                 unit.save(offer)
-                unit.set_timer(deals.OFFER_EXPIRY, offer.id, offer.expires_at)
             unit.save(commitments)
             unit.save(gig)
         made.append((offer, placement))
+    _set_expiry(unit, [offer for offer, _ in made if offer.open])
     return made
+
+
+def _set_expiry(unit: Unit, offers: Sequence[Offer]) -> None:
+    """One timer for all that end together: a crowd's offers run out at once, and one unit ends them."""
+    ends = defaultdict[datetime, list[str]](list)
+    for offer in offers:
+        ends[offer.expires_at].append(offer.id)
+    for end, ids in ends.items():
+        unit.set_timer(deals.OFFER_EXPIRY, clock.new_id(), end, offers=ids)
 
 
 def _holds(proposal: Proposal, gig: Gig, waiting: Waiting, commitments: Commitments, now: datetime) -> bool:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.matching.store import Commitments, Placement, Seat
 from shared.contracts.matching import OfferDeclined, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
@@ -77,6 +78,21 @@ async def test_who_accepts_automatically_takes_no_seat_that_was_first_offered_to
     assert (await run(matching)).offers == 0
     await matching.http.post(f"/offers/{first.id}/decline", headers=matching.as_("worker", "asked"))
     assert (await run(matching)).placements == 1
+
+
+async def test_a_placement_is_measured_once(matching: Harness) -> None:
+    def measured() -> tuple[float, float]:
+        name, district = "kuaizhao_time_to_placement_seconds", {"district": "430102"}
+        count, total = (REGISTRY.get_sample_value(f"{name}_{part}", district) or 0.0 for part in ("count", "sum"))
+        return count, total
+
+    offer = await offered(matching)
+    matching.clock.advance(seconds=5)
+    count, total = measured()
+    for _ in range(3):
+        assert (await accept(matching, offer, idempotency_key="one")).status_code == 200
+    assert (await accept(matching, offer)).status_code == 200
+    assert measured() == (count + 1, total + 5)
 
 
 async def test_a_declined_gig_is_not_offered_again_but_goes_to_another(matching: Harness) -> None:

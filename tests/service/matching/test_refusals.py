@@ -48,6 +48,22 @@ async def test_an_offer_is_over_at_the_moment_it_expires_also_when_its_timer_is_
     assert (await run(matching)).offers == 1
 
 
+@pytest.mark.feature("F35")
+async def test_a_crowd_of_offers_that_run_out_ends_in_one_unit_but_for_those_that_were_answered(
+    matching: Harness,
+) -> None:
+    await matching.receives(posted(headcount=30), *(checked_in(f"worker-{n}") for n in range(30)))
+    await run(matching)
+    for worker in ("worker-3", "worker-4"):
+        assert (await accept(matching, await offer_of(matching, worker))).status_code == 200
+    assert await matching.runtime.store.db["_timers"].count_documents({}) == 1
+    await matching.later(seconds=60)
+    ended = await matching.published(OfferExpired)
+    assert {event.reason for event in ended} == {"time"}
+    assert {event.worker_id for event in ended} == {f"worker-{n}" for n in range(30) if n not in (3, 4)}
+    assert await matching.runtime.store.db["_timers"].count_documents({}) == 0
+
+
 async def test_a_full_gig(matching: Harness) -> None:
     await matching.receives(posted(), checked_in("worker-1"), checked_in("worker-2"))
     await run(matching)

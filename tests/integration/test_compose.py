@@ -1,0 +1,149 @@
+"""docker-compose.yml and what it mounts, checked without starting it; `make compose-test` starts it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import prometheus_client
+import pytest
+import yaml
+
+import shared.telemetry
+from deploy.local.ports import SERVICES, USUAL
+from shared.settings import Settings
+from tests.integration.gateway_edge import Gateway
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = Path(sys.executable).with_name("docker-compose")
+FILE = ROOT / "docker-compose.yml"
+OTEL = ROOT / "deploy" / "otel"
+GIVEN = {"KUAIZHAO_SECRET": "c2VjcmV0", "KUAIZHAO_OPERATOR_PASSWORD": "password"}
+
+
+def compose(*arguments: str, given: dict[str, str] = GIVEN) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("KUAIZHAO_", "COMPOSE_"))}
+    command = [str(COMPOSE), "--file", str(FILE), "--env-file", "/dev/null", *arguments]
+    return subprocess.run(command, env=kept | given, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.fixture(scope="module")
+def services() -> dict[str, Any]:
+    """Every service of every profile, as Compose understands it."""
+    config = compose("--profile", "obs", "--profile", "city", "config", "--format", "json")
+    assert config.returncode == 0, config.stderr
+    found: dict[str, Any] = json.loads(config.stdout)["services"]
+    return found
+
+
+@pytest.mark.parametrize("profiles", [[], ["obs"], ["city"], ["obs", "city"]])
+def test_compose_accepts_the_file(profiles: list[str]) -> None:
+    checked = compose(*(f"--profile={name}" for name in profiles), "config", "--quiet")
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", GIVEN)
+def test_a_missing_secret_is_named(name: str) -> None:
+    checked = compose("config", "--quiet", given={other: value for other, value in GIVEN.items() if other != name})
+    assert checked.returncode != 0
+    assert name in checked.stderr
+
+
+def test_the_market_needs_no_profile(services: dict[str, Any]) -> None:
+    default = set(json.loads(compose("config", "--format", "json").stdout)["services"])
+    assert default == {*SERVICES, "web", "gateway", "provision", "kafka", "mongo", "valkey"}
+    assert set(services) - default == {"city", "otel-collector", "jaeger", "prometheus", "grafana"}
+
+
+def test_every_container_is_bounded_and_pinned(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert int(service["mem_limit"]) > 0, name
+        assert service["logging"]["options"] == {"max-size": "20m", "max-file": "3"}, name
+        assert re.search(r":(v?\d+\.\d+\.\d+|dev)$", service["image"]), name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_only_the_gateway_is_open_to_other_machines(services: dict[str, Any]) -> None:
+    open_ports = {
+        name: {port["host_ip"] for port in service["ports"]} for name, service in services.items() if "ports" in service
+    }
+    assert open_ports.pop("gateway") == {"0.0.0.0"}
+    assert set(open_ports) == {"jaeger", "prometheus", "grafana"}
+    assert set.union(*open_ports.values()) == {"127.0.0.1"}
+
+
+def test_starts_wait_for_health(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        for needed, how in service.get("depends_on", {}).items():
+            if how["condition"] == "service_healthy":
+                assert not services[needed]["healthcheck"].get("disable"), f"{name} waits for {needed} in vain"
+    for name in SERVICES:
+        assert services[name]["depends_on"]["provision"]["condition"] == "service_completed_successfully"
+        assert services["gateway"]["depends_on"][name]["condition"] == "service_healthy"
+
+
+def test_only_who_needs_them_gets_secrets(services: dict[str, Any]) -> None:
+    def holders(secret: str) -> set[str]:
+        return {name for name, service in services.items() if secret in service.get("environment", {})}
+
+    assert holders("KUAIZHAO_SECRET") == set(SERVICES)
+    assert holders("KUAIZHAO_OPERATOR_PASSWORD") == {"identity", "city"}
+
+
+def test_every_variable_is_a_setting(services: dict[str, Any]) -> None:
+    """A typing error in a variable would be ignored silently, and the process run with its default."""
+    known = {f"KUAIZHAO_{name.upper()}" for name in Settings.model_fields}
+    for name in (*SERVICES, "web", "provision"):
+        passed = {variable for variable in services[name]["environment"] if variable.startswith("KUAIZHAO_")}
+        assert passed <= known, name
+
+
+def test_the_example_lists_every_setting() -> None:
+    asked = set(re.findall(r"\$\{([A-Z_]+)", FILE.read_text()))
+    shown = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.M))
+    assert set(shown) - {"COMPOSE_PROFILES"} == asked
+    defaults = dict(re.findall(r"\$\{([A-Z_]+):-([^}]*)\}", FILE.read_text()))
+    assert {name: shown[name] for name in defaults} == defaults
+
+
+def test_the_gateway_knows_each_container_by_name_and_port(services: dict[str, Any]) -> None:
+    envoy = yaml.safe_load((ROOT / "deploy" / "envoy.yaml").read_text())
+    for cluster in envoy["static_resources"]["clusters"]:
+        for priority in cluster["load_assignment"]["endpoints"]:
+            address = priority["lb_endpoints"][0]["endpoint"]["address"]["socket_address"]
+            if address["address"] not in ("127.0.0.1", "otel-collector"):
+                environment = services[address["address"]]["environment"]
+                assert int(environment["KUAIZHAO_PORT"]) == address["port_value"] == USUAL[address["address"]]
+
+
+def test_what_is_mounted_is_there(services: dict[str, Any]) -> None:
+    binds = [
+        volume for service in services.values() for volume in service.get("volumes", []) if volume["type"] == "bind"
+    ]
+    assert binds
+    for bind in binds:
+        assert Path(bind["source"]).exists(), bind["source"]
+        assert bind["read_only"]
+
+
+def test_dashboards_and_alerts_show_figures_that_exist(tmp_path: Path) -> None:
+    assert shared.telemetry.METRICS
+    ours = set(prometheus_client.REGISTRY._names_to_collectors)
+    with Gateway(tmp_path).running() as gateway:
+        envoys = set(re.findall(r"^\w+", httpx.get(gateway.metrics_url).text, re.M))
+    for expression in expressions():
+        unlabelled = re.sub(r"by \([^)]*\)|\{[^}]*\}", "", expression)
+        named = set(re.findall(r"\b(?:kuaizhao|process|envoy)_\w+", unlabelled))
+        assert named or expression == "up == 0", expression
+        assert named <= ours | envoys, expression
+
+
+def expressions() -> list[str]:
+    dashboards = [json.loads(path.read_text()) for path in (OTEL / "grafana" / "dashboards").glob("*.json")]
+    shown = [target["expr"] for board in dashboards for panel in board["panels"] for target in panel["targets"]]
+    alerts = yaml.safe_load((OTEL / "alerts.yml").read_text())["groups"]
+    return shown + [rule["expr"] for group in alerts for rule in group["rules"]]

@@ -12,6 +12,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import h3
 import httpx
 import pytest
 import uvicorn
@@ -142,7 +143,7 @@ def waiting(n: int) -> WorkerCheckedIn:
         checkin_id=checkin,
         worker_id=f"worker-{n}-{checkin}",
         district=DISTRICT,
-        cell="8940eb9b56fffff",
+        cell=h3.latlng_to_cell(28.210, 112.910, 9),
         profile=WorkerProfile(reach_m=100_000),
         at=clock.now(),
         until=clock.now() + timedelta(hours=12),

@@ -62,6 +62,7 @@ def test_the_market_needs_no_profile(services: dict[str, Any]) -> None:
 def test_every_container_is_bounded_and_pinned(services: dict[str, Any]) -> None:
     for name, service in services.items():
         assert int(service["mem_limit"]) > 0, name
+        assert service["stop_grace_period"], name
         assert service["logging"]["options"] == {"max-size": "20m", "max-file": "3"}, name
         assert re.search(r":(v?\d+\.\d+\.\d+|dev)$", service["image"]), name
         assert service["security_opt"] == ["no-new-privileges:true"], name

@@ -221,6 +221,7 @@ async def test_valkey_carries_the_hint_to_the_process_where_the_person_listens(
     notify: Harness, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "LOOK_SECONDS", 3600.0)
+    monkeypatch.setattr(api, "HEARTBEAT_SECONDS", 3600.0)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(at_work(notify.runtime))
         address = await second_process(notify, stack)
@@ -242,6 +243,7 @@ async def test_without_valkey_the_other_process_looks_for_itself(
     notify: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(api, "HEARTBEAT_SECONDS", 3600.0)
     async with AsyncExitStack() as stack:
         address = await second_process(notify, stack, valkey_url="redis://127.0.0.1:1/0")
         await notify.receives(*offers(1, 1))

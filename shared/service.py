@@ -29,6 +29,7 @@ from shared.delivery import Delivery
 from shared.http import Api
 from shared.reactions import Reactions
 from shared.relay import Relay
+from shared.sealed import Sealer
 from shared.settings import Settings
 from shared.store import DatabaseDown, Store, connect
 from shared.telemetry import start_traces
@@ -46,6 +47,7 @@ class Runtime:
     def __init__(self, service: "Service", settings: Settings, traces: TracerProvider | None = None) -> None:
         catalogue()
         self.service, self.settings = service, settings
+        self.sealer = Sealer(settings, service.name)
         self.traces = traces or start_traces(settings, service.name)
         self.tracer: Tracer = self.traces.get_tracer("kuaizhao")
         self.client = connect(settings.mongo_url)
@@ -59,6 +61,7 @@ class Runtime:
         self.keys = Keys(settings)
         self.nudged: Callable[[set[str]], None] = lambda names: None
         self.waits_for = ["database", "kafka"]
+        self.at_stop: list[Callable[[], None]] = []
         self.stopping = False
         self._heartbeat = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
@@ -128,9 +131,16 @@ class Runtime:
             self._heartbeat = time.monotonic()
             await asyncio.sleep(1)
 
+    def begin_to_stop(self) -> None:
+        """Be unready, and end what would wait for its client: an answer that goes on for as long as it is read."""
+        if not self.stopping:
+            self.stopping = True
+            for end in self.at_stop:
+                end()
+
     async def stop(self) -> None:
         """Stop taking, finish what is in hand, publish it, close. Bounded: the rest is in the database."""
-        self.stopping = True
+        self.begin_to_stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -225,6 +235,7 @@ class Service:
     def attach(self, app: FastAPI, runtime: Runtime) -> None:
         """Give routes what they reach through `request.app.state`."""
         app.state.runtime, app.state.store, app.state.keys = runtime, runtime.store, runtime.keys
+        app.state.sealer = runtime.sealer
         for name, make in self.state.items():
             setattr(app.state, name, make(runtime))
 

@@ -8,7 +8,6 @@ from services.identity.passwords import Passwords
 from services.identity.shield import Shield
 from services.identity.store import account_with, add_account, user_login
 from shared.reactions import Reactions
-from shared.sealed import Sealer
 from shared.service import Runtime, Service
 from shared.unit import Unit
 from shared.wording import Said
@@ -46,9 +45,8 @@ service = Service(
     loops=[sms.send_forever, keys.keep_turning],
     at_start=[keys.prepare, first_operator],
     state={
-        "sealer": lambda runtime: Sealer(runtime.settings, "identity"),
         "passwords": lambda runtime: Passwords(),
-        "shield": lambda runtime: Shield(runtime.settings, Sealer(runtime.settings, "identity")),
+        "shield": lambda runtime: Shield(runtime.settings, runtime.sealer),
     },
     about="Sign-in by phone code, password or client credentials; tokens (ES256) and the keys to check them.",
 )

@@ -64,8 +64,7 @@ async def turn(unit: Unit, sealer: Sealer) -> bool:
 
 
 async def prepare(runtime: Runtime) -> None:
-    sealer = Sealer(runtime.settings, "identity")
-    await runtime.store.transact(lambda unit: turn(unit, sealer))
+    await runtime.store.transact(lambda unit: turn(unit, runtime.sealer))
 
 
 async def keep_turning(runtime: Runtime) -> None:

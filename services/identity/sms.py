@@ -94,9 +94,8 @@ class Sender:
 
 
 async def send_forever(runtime: Runtime) -> None:
-    sealer = Sealer(runtime.settings, "identity")
     async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
-        sender = Sender(runtime.store, sealer, client, runtime.settings.sms_url)
+        sender = Sender(runtime.store, runtime.sealer, client, runtime.settings.sms_url)
         while True:
             if not await sender.send_due():
                 await asyncio.sleep(IDLE_SECONDS)

@@ -1,7 +1,6 @@
 """notify, wired."""
 
 from services.notify import api, handlers, live, sender, store
-from shared.sealed import Sealer
 from shared.service import Service
 
 service = Service(
@@ -11,5 +10,5 @@ service = Service(
     documents=store.DOCUMENTS,
     loops=[sender.send_forever, live.tell_forever, live.hear_forever, live.look_forever],
     about="Tells people what concerns them, once each: in their list of messages, live, and at their contact point.",
-    state={"sealer": lambda runtime: Sealer(runtime.settings, "notify"), "live": live.live_of},
+    state={"live": live.live_of},
 )

@@ -52,6 +52,7 @@ class Live:
         self._listeners: defaultdict[str, set[Listener]] = defaultdict(set)
         self._to_tell: set[str] = set()
         self._something: asyncio.Event = asyncio.Event()
+        self._closed = False
 
     def count(self, person_id: str) -> int:
         """How many streams this person has open here."""
@@ -86,6 +87,11 @@ class Live:
         people, self._to_tell = self._to_tell, set()
         return people
 
+    def close(self) -> None:
+        """End every stream here: their clients come back to another process, from where they were."""
+        self._closed = True
+        self.wake(self._listeners.keys())
+
     async def look(self, unit: Unit) -> None:
         """Wake whoever has something that their stream has not read."""
         last = await last_of(unit, list(self._listeners))
@@ -97,9 +103,11 @@ class Live:
     async def follow(
         self, store: Store, person_id: str, after: int, idle_seconds: float
     ) -> AsyncGenerator[Sequence[Message], None]:
-        """A person's messages behind number `after`, page by page as they come; an empty page when it is quiet."""
+        """A person's messages behind number `after`, page by page as they come; an empty page when it is quiet.
+
+        Ends when this process stops."""
         with self.listening(person_id, after) as listener:
-            while True:
+            while not self._closed:
                 listener.woken.clear()
                 page = await messages_after(store.reading(), person_id, listener.after, PAGE)
                 if page:
@@ -120,8 +128,9 @@ _lives: WeakKeyDictionary[Runtime, Live] = WeakKeyDictionary()
 def live_of(runtime: Runtime) -> Live:
     """The streams of this service in this process, for its routes and its loops."""
     if runtime not in _lives:
-        _lives[runtime] = Live()
-        runtime.nudged = _lives[runtime].committed
+        live = _lives[runtime] = Live()
+        runtime.nudged = live.committed
+        runtime.at_stop.append(live.close)
     return _lives[runtime]
 
 

@@ -22,7 +22,6 @@ from services.notify.store import Contact, Delivery, Message, deliveries_due, lo
 from shared import clock
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.faults import fault_point
-from shared.sealed import Sealer
 from shared.service import Runtime
 from shared.telemetry import span_from
 from shared.unit import Unit
@@ -40,7 +39,7 @@ class Sender:
 
     def __init__(self, runtime: Runtime, channels: Mapping[str, Channel]) -> None:
         self._store, self._tracer, self._channels = runtime.store, runtime.tracer, channels
-        self._sealer = Sealer(runtime.settings, "notify")
+        self._sealer = runtime.sealer
         self._zone = ZoneInfo(runtime.settings.zone)
         self._turn = asyncio.Lock()
 

@@ -6,7 +6,6 @@ import yaml
 
 from services.posting import api, handlers, store
 from services.posting.domain import Policy
-from shared.sealed import Sealer
 from shared.service import Service
 
 POLICY = Policy.model_validate(yaml.safe_load(Path(__file__).with_name("policy.yaml").read_text("utf-8")))
@@ -17,8 +16,5 @@ service = Service(
     routes=api.routes,
     documents=store.DOCUMENTS,
     about="Employers register and are verified by a clerk; verified employers post gigs; everyone searches them.",
-    state={
-        "policy": lambda runtime: POLICY,
-        "sealer": lambda runtime: Sealer(runtime.settings, "posting"),
-    },
+    state={"policy": lambda runtime: POLICY},
 )

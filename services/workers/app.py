@@ -1,7 +1,6 @@
 """The workers' registry, wired: real-name registration, profiles, check-ins."""
 
 from services.workers import api, handlers, store
-from shared.sealed import Sealer
 from shared.service import Service
 
 service = Service(
@@ -9,6 +8,5 @@ service = Service(
     reactions=handlers.react,
     routes=api.routes,
     documents=store.DOCUMENTS,
-    state={"sealer": lambda runtime: Sealer(runtime.settings, "workers")},
     about="Who works: real-name registration, skills and limits, and who waits for work where.",
 )

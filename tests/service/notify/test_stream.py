@@ -125,6 +125,14 @@ async def reading(notify: Harness, address: str, person: str = WORKER, **headers
                 yield Reader(lines)
 
 
+async def test_a_stream_ends_when_its_process_is_told_to_stop(notify: Harness, address: str) -> None:
+    async with reading(notify, address) as reader:
+        await reader.quiet(1)
+        notify.runtime.begin_to_stop()
+        with pytest.raises(AssertionError, match="the stream ended"):
+            await reader.read(1)
+
+
 def ids(events: list[Event]) -> list[int]:
     return [int(event["id"]) for event in events]
 

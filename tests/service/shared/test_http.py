@@ -1,6 +1,7 @@
 """HTTP in: one effect per idempotency key, and errors that name the field in the caller's language."""
 
 import asyncio
+import hashlib
 
 import httpx
 import pytest
@@ -42,6 +43,14 @@ async def test_a_key_belongs_to_its_caller_and_its_request(ledger: Harness) -> N
     reused = await add(ledger, "k", amount=3)
     assert (reused.status_code, reused.json()["code"]) == (422, "idempotency-key-reused")
     assert await heard(ledger) == 4
+
+
+async def test_what_is_kept_for_a_key_tells_a_reader_of_the_database_nothing(ledger: Harness) -> None:
+    await add(ledger, "k", id="g-that-nobody-may-read")
+    (kept,) = await ledger.runtime.store.db["_answers"].find().to_list()
+    assert b"g-that-nobody-may-read" not in kept["body"]
+    guess = "POST /api/ledger/entries " + hashlib.sha256(b'{"id":"g-that-nobody-may-read","amount":2}').hexdigest()
+    assert kept["request"] == ledger.runtime.sealer.blind(guess, field="request")
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ _WORDING: dict[str, Text] = {
     "datetime_parsing": _TIME,
     "datetime_from_date_parsing": _TIME,
     "timezone_aware": Text("must name its offset, such as +08:00", "应注明时区，例如 +08:00"),
+    "time_out_of_range": Text("must be a time between the years 1 and 9999", "应为公元 1 年至 9999 年之间的时间"),
+    "period_backward": Text("end must be after start", "结束时间应晚于开始时间"),
     "date_from_datetime_parsing": Text("must be a date such as 2026-11-23", "应为日期，例如 2026-11-23"),
     "date_parsing": Text("must be a date such as 2026-11-23", "应为日期，例如 2026-11-23"),
 }

@@ -5,13 +5,14 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic_core import PydanticCustomError
 
 
 def _utc(value: datetime) -> datetime:
     try:
         return value.astimezone(UTC)
     except OverflowError:  # the first or last day of the calendar: no ValueError, so pydantic would let it through
-        raise ValueError("out of range") from None
+        raise PydanticCustomError("time_out_of_range", "must be a time between the years 1 and 9999") from None
 
 
 Instant = Annotated[
@@ -60,7 +61,7 @@ class Period(Term):
     @model_validator(mode="after")
     def _forward(self) -> "Period":
         if self.end <= self.start:
-            raise ValueError("end must be after start")
+            raise PydanticCustomError("period_backward", "end must be after start")
         return self
 
     def overlaps(self, other: "Period") -> bool:

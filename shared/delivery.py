@@ -10,18 +10,20 @@ in the same transaction, and the partition goes on.
 import asyncio
 import traceback
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self, TypeVar
 
 import structlog
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 from pydantic import ValidationError
+from pymongo import UpdateOne
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from shared import clock
+from shared.audit import audit
 from shared.contracts import CATALOGUE, Event
 from shared.faults import fault_point
 from shared.problems import Problem
@@ -31,12 +33,16 @@ from shared.telemetry import METRICS, span_from
 from shared.unit import OutboxRow, Stale, Timer, Unit
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 RETRY_AFTER = (0.1, 0.5, 2.0)
 """Seconds before a failed event is tried again; after the last it is set aside."""
 
 LETTER_BYTES = 256 * 1024
 """A longer body goes to the dead-letter topic cut; the database keeps the whole."""
+
+REDRIVEN_AT_ONCE = 100
+"""Letters of one redriving transaction: many of a long row do not outlive what MongoDB allows a transaction."""
 
 
 class Fenced(Exception):
@@ -62,9 +68,18 @@ class Letter:
     headers: Mapping[str, str]
     body: bytes
 
+    @classmethod
+    def from_mongo(cls, row: Mapping[str, Any]) -> Self:
+        """A letter that was set aside, as it came."""
+        return cls(**{name: row[name] for name in ("topic", "partition", "offset", "key", "headers", "body")})
+
+    @property
+    def place(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
     @property
     def id(self) -> str:
-        return self.headers.get("ce_id") or f"{self.topic}:{self.partition}:{self.offset}"
+        return self.headers.get("ce_id") or self.place
 
     @property
     def stream(self) -> str:
@@ -83,10 +98,39 @@ class Aside:
         return self.kind in ("failed", "parked")
 
 
+@dataclass
+class Outcome:
+    """What became of letters in one transaction. Those of no interest to the service are in none of the three."""
+
+    handled: list[Letter] = field(default_factory=list)
+    repeated: list[Letter] = field(default_factory=list)
+    aside: list[tuple[Letter, Aside]] = field(default_factory=list)
+
+
+@dataclass
+class Redriven:
+    """What a redrive came to: ids that are done with, and those that stay, each with its reason."""
+
+    done: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+
+
+class NoSuchLetter(LookupError):
+    """No letter with this id is set aside (any more)."""
+
+
 class HandlerFailed(Exception):
     def __init__(self, letter: Letter, cause: Exception) -> None:
         super().__init__(repr(cause))
         self.letter, self.cause = letter, cause
+
+
+class Moved(Exception):
+    """Another redrive was there first."""
+
+
+class NotCommitted(Exception):
+    """The transaction itself failed, not one of its handlers: which letter is to blame shows when there are fewer."""
 
 
 def where_it_broke(error: Exception) -> str:
@@ -117,58 +161,75 @@ class Delivery:
 
         Raises `Fenced` when the partition is no longer at `expected`, `DatabaseDown` when nothing could be done.
         """
-        events: dict[int, Event | None] = {}
-        aside: dict[int, Aside] = {}
-        for letter in letters:
-            try:
-                events[letter.offset] = self._read(letter)
-            except Unreadable as error:
-                aside[letter.offset] = Aside("unreadable", str(error))
-        failures: dict[int, int] = {}
+        events, aside = self._read_all(letters)
         end = letters[-1].offset + 1
 
-        async def batch(unit: Unit) -> tuple[list[str], int]:
+        async def batch(unit: Unit) -> Outcome:
             await self._move_fence(unit, fence, expected, end)
-            return await self._handle(unit, letters, events, aside)
+            outcome = await self._handle(unit, letters, events, aside, await self._blocked(unit, letters))
+            await self._set_aside(unit, outcome.aside)
+            return outcome
 
+        try:
+            outcome = await self._decide(batch, letters, aside)
+        except NotCommitted:
+            middle = len(letters) // 2
+            between = await self.deliver(fence, expected, letters[:middle])
+            return await self.deliver(fence, between, letters[middle:])
+        METRICS.batch_size.labels(self._service).observe(len(letters))
+        METRICS.repeated.labels(self._service).inc(len(outcome.repeated))
+        for type_, times in Counter(letter.headers["ce_type"] for letter in outcome.handled).items():
+            METRICS.handled.labels(self._service, type_).inc(times)
+        for _, why in outcome.aside:
+            METRICS.dead.labels(self._service, why.kind).inc()
+        self.on_outcome(sum(why.kind != "parked" for _, why in outcome.aside), len(outcome.handled))
+        return end
+
+    async def _decide(
+        self, work: Callable[[Unit], Awaitable[T]], letters: Sequence[Letter], aside: dict[str, Aside]
+    ) -> T:
+        """Run a transaction over letters until it commits, noting in `aside` those that stand in its way.
+
+        Raises `NotCommitted` when it is not known which of several does, `DatabaseDown` when nothing could be done.
+        """
+        failures: Counter[str] = Counter()
         while True:
             try:
                 with METRICS.batch_seconds.labels(self._service).time():
-                    handled, repeated = await self._store.transact(batch)
-                break
+                    return await self._store.transact(work)
             except HandlerFailed as failure:
-                offset = failure.letter.offset
-                tries = failures[offset] = failures.get(offset, 0) + 1
+                letter = failure.letter
+                failures[letter.place] += 1
+                tries = failures[letter.place]
                 if isinstance(failure.cause, Problem):
-                    aside[offset] = Aside("refused", str(failure.cause))
+                    aside[letter.place] = Aside("refused", str(failure.cause))
                 elif tries > len(RETRY_AFTER):
-                    aside[offset] = Aside("failed", where_it_broke(failure.cause))
-                    log.error("event set aside", event_id=failure.letter.id, exc_info=failure.cause)
+                    aside[letter.place] = Aside("failed", where_it_broke(failure.cause))
+                    log.error("event set aside", event_id=letter.id, exc_info=failure.cause)
                 else:
                     await asyncio.sleep(RETRY_AFTER[tries - 1])
-            except (Fenced, DatabaseDown):
+            except (Fenced, Moved, DatabaseDown):
                 raise
             except Contended as error:
                 raise DatabaseDown(str(error)) from error
             except Exception as error:
-                # The commit itself failed: which event is to blame shows when the batch is halved down to it.
-                if len(letters) == 1:
-                    if letters[0].offset in aside:
-                        raise DatabaseDown(repr(error)) from error
-                    aside[letters[0].offset] = Aside("failed", where_it_broke(error))
-                    log.error("event set aside", event_id=letters[0].id, exc_info=error)
-                    continue
-                middle = len(letters) // 2
-                between = await self.deliver(fence, expected, letters[:middle])
-                return await self.deliver(fence, between, letters[middle:])
-        METRICS.batch_size.labels(self._service).observe(len(letters))
-        METRICS.repeated.labels(self._service).inc(repeated)
-        for type_, times in Counter(handled).items():
-            METRICS.handled.labels(self._service, type_).inc(times)
-        for why in aside.values():
-            METRICS.dead.labels(self._service, why.kind).inc()
-        self.on_outcome(sum(why.kind != "parked" for why in aside.values()), len(handled))
-        return end
+                if len(letters) > 1:
+                    raise NotCommitted from error
+                if letters[0].place in aside:
+                    raise DatabaseDown(repr(error)) from error
+                aside[letters[0].place] = Aside("failed", where_it_broke(error))
+                log.error("event set aside", event_id=letters[0].id, exc_info=error)
+
+    def _read_all(self, letters: Sequence[Letter]) -> tuple[dict[str, Event | None], dict[str, Aside]]:
+        """The events in letters, by place, and why others are none."""
+        events: dict[str, Event | None] = {}
+        aside: dict[str, Aside] = {}
+        for letter in letters:
+            try:
+                events[letter.place] = self._read(letter)
+            except Unreadable as error:
+                aside[letter.place] = Aside("unreadable", str(error))
+        return events, aside
 
     def _read(self, letter: Letter) -> Event | None:
         """The event in a letter; None when it is one this service does not react to."""
@@ -198,47 +259,52 @@ class Delivery:
             found = await unit.db["_fences"].find_one({"_id": fence}, session=unit.session)
             raise Fenced(found["next"] if found else 0)
 
+    async def _blocked(self, unit: Unit, letters: Sequence[Letter]) -> set[str]:
+        """The streams of these letters in which an earlier letter waits."""
+        streams = list({letter.stream for letter in letters})
+        rows = unit.db["_blocked"].find({"_id": {"$in": streams}}, {"_id": 1}, session=unit.session)
+        return {row["_id"] async for row in rows}
+
     async def _handle(
-        self, unit: Unit, letters: Sequence[Letter], events: Mapping[int, Event | None], aside: dict[int, Aside]
-    ) -> tuple[list[str], int]:
-        """Run the reactions; returns the types handled, and how many events were seen before."""
-        wanted = [letter for letter in letters if letter.offset in aside or events[letter.offset] is not None]
+        self,
+        unit: Unit,
+        letters: Sequence[Letter],
+        events: Mapping[str, Event | None],
+        aside: Mapping[str, Aside],
+        blocked: set[str],
+    ) -> Outcome:
+        """Run the reactions to those letters that are new, readable, and of no blocked stream."""
+        outcome = Outcome()
+        wanted = [letter for letter in letters if letter.place in aside or events[letter.place] is not None]
         if not wanted:
-            return [], 0
+            return outcome
         ids = [letter.id for letter in wanted]
         seen = {row["_id"] async for row in unit.db["_inbox"].find({"_id": {"$in": ids}}, session=unit.session)}
-        blocked = {
-            row["stream"]
-            async for row in unit.db["_dead"].find(
-                {"stream": {"$in": [letter.stream for letter in wanted]}, "blocks": True}, session=unit.session
-            )
-        }
         todo: list[tuple[Letter, Event]] = []
-        marks: list[dict[str, Any]] = []
-        repeated = 0
         for letter in wanted:
             if letter.id in seen:
-                repeated += 1
+                outcome.repeated.append(letter)
                 continue
             seen.add(letter.id)
-            event = events.get(letter.offset)
-            why = aside.get(letter.offset)
+            event = events.get(letter.place)
+            why = aside.get(letter.place)
             if why is None and letter.stream in blocked:
                 why = Aside("parked", "an earlier event of the same subject waits")
             if why is not None:
                 if why.blocks:
                     blocked.add(letter.stream)
-                await self._set_aside(unit, letter, why)
+                outcome.aside.append((letter, why))
             elif event is not None:
-                marks.append({"_id": letter.id, "at": unit.now})
+                outcome.handled.append(letter)
                 todo.append((letter, event))
-        if marks:
+        if todo:
+            marks = [{"_id": letter.id, "at": unit.now} for letter in outcome.handled]
             await unit.db["_inbox"].insert_many(marks, session=unit.session)
         await self._preload(unit, [event for _, event in todo])
         for letter, event in todo:
             await self._react(unit, letter, event)
             fault_point("mid_batch")
-        return [event.type for _, event in todo], repeated
+        return outcome
 
     async def _preload(self, unit: Unit, events: Sequence[Event]) -> None:
         wanted: dict[type[Any], list[str]] = {}
@@ -266,40 +332,163 @@ class Delivery:
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
                 raise HandlerFailed(letter, error) from error
 
-    async def _set_aside(self, unit: Unit, letter: Letter, why: Aside) -> None:
-        """Keep the letter whole in the database, and tell the dead-letter topic."""
-        row = {
-            "topic": letter.topic,
-            "partition": letter.partition,
-            "offset": letter.offset,
-            "key": letter.key,
-            "headers": dict(letter.headers),
-            "body": letter.body,
-            "stream": letter.stream,
-            "kind": why.kind,
-            "reason": why.reason,
-            "blocks": why.blocks,
-            "at": unit.now,
-        }
-        await unit.db["_dead"].update_one({"_id": letter.id}, {"$setOnInsert": row}, upsert=True, session=unit.session)
-        unit.post_letter(
-            OutboxRow(
-                id=clock.new_id(),
-                topic=f"{self._service}.dead",
-                key=letter.key or b"",
-                stream=f"dead:{letter.topic}:{letter.partition}:{letter.offset}",
-                sequence=1,
-                headers={
-                    **letter.headers,
-                    "dead_reason": why.reason,
-                    "dead_kind": why.kind,
-                    "dead_origin": f"{letter.topic}:{letter.partition}:{letter.offset}",
-                    "dead_service": self._service,
-                },
-                body=letter.body[:LETTER_BYTES],
-                at=unit.now,
+    async def _set_aside(self, unit: Unit, aside: Sequence[tuple[Letter, Aside]]) -> None:
+        """Keep letters whole in the database, and tell the dead-letter topic."""
+        for letter, why in aside:
+            row = {
+                "topic": letter.topic,
+                "partition": letter.partition,
+                "offset": letter.offset,
+                "key": letter.key,
+                "headers": dict(letter.headers),
+                "body": letter.body,
+                "stream": letter.stream,
+                "kind": why.kind,
+                "reason": why.reason,
+                "blocks": why.blocks,
+                "at": unit.now,
+            }
+            await unit.db["_dead"].update_one(
+                {"_id": letter.id}, {"$setOnInsert": row}, upsert=True, session=unit.session
             )
+            unit.post_letter(self._dead_letter(letter, why, unit))
+        await self._block(unit, Counter(letter.stream for letter, why in aside if why.blocks))
+
+    async def _block(self, unit: Unit, streams: Mapping[str, int]) -> None:
+        """Note that letters wait in these streams.
+
+        Always a change of the stream's one document, which a release deletes: two transactions of which one parks a
+        letter and the other finds none waiting conflict here, so that no letter waits in a stream that is open.
+        """
+        if streams:
+            await unit.db["_blocked"].bulk_write(
+                [
+                    UpdateOne(
+                        {"_id": stream}, {"$inc": {"letters": n}, "$setOnInsert": {"since": unit.now}}, upsert=True
+                    )
+                    for stream, n in streams.items()
+                ],
+                session=unit.session,
+            )
+
+    def _dead_letter(self, letter: Letter, why: Aside, unit: Unit) -> OutboxRow:
+        return OutboxRow(
+            id=clock.new_id(),
+            topic=f"{self._service}.dead",
+            key=letter.key or b"",
+            stream=f"dead:{letter.place}",
+            sequence=1,
+            headers={
+                **letter.headers,
+                "dead_reason": why.reason,
+                "dead_kind": why.kind,
+                "dead_origin": letter.place,
+                "dead_service": self._service,
+            },
+            body=letter.body[:LETTER_BYTES],
+            at=unit.now,
         )
+
+    # --- dead letters --------------------------------------------------------------------------------------------
+
+    async def redrive(self, id: str, *, by: str) -> Redriven:
+        """Handle a letter that was set aside, and with it those that wait in its stream, in the order of the log.
+
+        A letter that was refused or unreadable is handled by itself, unless a failed one waits before it. What goes
+        wrong again stays, with its new reason; behind one that fails again all go on waiting. Each transaction leaves
+        its row in the audit, under the name of whoever asked (`by`).
+
+        Raises `NoSuchLetter`, and `DatabaseDown` when nothing could be done.
+        """
+        row = await self._store.db["_dead"].find_one({"_id": id}, {"stream": 1})
+        if row is None:
+            raise NoSuchLetter(id)
+        alone = id not in await self._waiting(row["stream"])
+        result, at_once = Redriven(), REDRIVEN_AT_ONCE
+        while True:
+            ids = [id] if alone else await self._waiting(row["stream"])
+            letters = await self._letters(ids[:at_once])
+            if not letters:
+                return result
+            try:
+                outcome = await self._redrive(letters, by)
+            except NotCommitted:
+                at_once = len(letters) // 2
+                continue
+            except Moved:
+                continue
+            left = {letter.id: why for letter, why in outcome.aside}
+            result.done += [letter.id for letter in letters if letter.id not in left]
+            result.left |= {id: why.reason for id, why in left.items()}
+            if alone or any(why.blocks for why in left.values()):
+                return result
+
+    async def _redrive(self, letters: Sequence[Letter], by: str) -> Outcome:
+        events, aside = self._read_all(letters)
+        ids, stream = [letter.id for letter in letters], letters[0].stream
+
+        async def again(unit: Unit) -> Outcome:
+            dead = unit.db["_dead"]
+            rows = await dead.find({"_id": {"$in": ids}}, {"blocks": 1}, session=unit.session).to_list()
+            if len(rows) != len(ids):
+                raise Moved
+            blocking = {row["_id"] for row in rows if row["blocks"]}
+            outcome = await self._handle(unit, letters, events, aside, set())
+            stay = {letter.id for letter, _ in outcome.aside}
+            await dead.delete_many({"_id": {"$in": [id for id in ids if id not in stay]}}, session=unit.session)
+            for letter, why in outcome.aside:
+                if why.kind != "parked":
+                    change = {"kind": why.kind, "reason": why.reason, "blocks": why.blocks and letter.id in blocking}
+                    await dead.update_one({"_id": letter.id}, {"$set": change}, session=unit.session)
+            await self._release(unit, stream)
+            left = [{"letter": letter.id, "kind": why.kind, "reason": why.reason} for letter, why in outcome.aside]
+            await audit(unit, by, "redrive", letters=ids, left=left)
+            return outcome
+
+        return await self._decide(again, letters, aside)
+
+    async def drop(self, id: str, *, by: str) -> Redriven:
+        """Give a letter up for good; when others waited behind it, redrive them.
+
+        Its event is never handled, also when it stands in the log once more. Raises as `redrive` does.
+        """
+        row = await self._store.db["_dead"].find_one({"_id": id}, {"stream": 1})
+        if row is None:
+            raise NoSuchLetter(id)
+        first = (await self._waiting(row["stream"]))[:1] == [id]
+
+        async def forget(unit: Unit) -> None:
+            row = await unit.db["_dead"].find_one_and_delete({"_id": id}, session=unit.session)
+            if row is None:
+                raise NoSuchLetter(id)
+            # An unreadable letter's id may be anything, also that of an event that is good.
+            if row["kind"] != "unreadable":
+                await unit.db["_inbox"].update_one(
+                    {"_id": id}, {"$setOnInsert": {"at": unit.now}}, upsert=True, session=unit.session
+                )
+            await self._release(unit, row["stream"])
+            await audit(unit, by, "drop", letters=[id], kind=row["kind"], reason=row["reason"])
+
+        await self._store.transact(forget)
+        behind = await self._waiting(row["stream"]) if first else []
+        return await self.redrive(behind[0], by=by) if behind else Redriven()
+
+    async def _release(self, unit: Unit, stream: str) -> None:
+        """Let a stream's events through again when none of its letters holds them up."""
+        waits = {"stream": stream, "blocks": True}
+        if not await unit.db["_dead"].find_one(waits, {"_id": 1}, session=unit.session):
+            await unit.db["_blocked"].delete_one({"_id": stream}, session=unit.session)
+
+    async def _waiting(self, stream: str) -> list[str]:
+        """The ids of a stream's letters from the first that holds up others, in the order of the log."""
+        order = [("partition", 1), ("offset", 1)]
+        rows = await self._store.db["_dead"].find({"stream": stream}, {"blocks": 1}, sort=order).to_list()
+        first = next((n for n, row in enumerate(rows) if row["blocks"]), len(rows))
+        return [row["_id"] for row in rows[first:]]
+
+    async def _letters(self, ids: Sequence[str]) -> list[Letter]:
+        rows = {row["_id"]: row async for row in self._store.db["_dead"].find({"_id": {"$in": list(ids)}})}
+        return [Letter.from_mongo(rows[id]) for id in ids if id in rows]
 
     # --- timers --------------------------------------------------------------------------------------------------
 

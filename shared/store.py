@@ -55,6 +55,9 @@ class Store:
         await self._collection("_fences", [], existing)
         await self._collection("_streams", [], existing)
         await self._collection("_leases", [], existing)
+        await self._collection("_fuses", [], existing)
+        await self._collection("_blocked", [], existing)
+        await self._collection("_audit", [IndexModel("at")], existing)
         await self._collection("_inbox", [_expiring("at", INBOX_DAYS * 86_400)], existing)
         await self._collection("_answers", [_expiring("at", IDEMPOTENCY_HOURS * 3_600)], existing)
         await self._collection(

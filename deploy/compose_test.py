@@ -5,8 +5,8 @@ built by deploy/Dockerfile. What cannot be pulled is stood in for under its own 
 of Debian 12, the servers by the programs that `make up` runs, started by the file's own commands and settings. The
 containers live in namespaces of their own (network, mounts, processes), so that whatever happens nothing is left.
 
-It needs root on Debian 12 with apt. The last line says `compose: ok …`, or why it failed (exit code 1) or was not run
-(2). After a failure, .cache/compose-test.log has what the containers said.
+It needs root on Debian 12 with apt. The last line says `compose: ok …`, or why it failed (exit code 1), or why it was
+not run (69, EX_UNAVAILABLE). After a failure, .cache/compose-test.log has what the containers said.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ import os
 import resource
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,12 +24,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+from redis import Redis, RedisError
 
 from clients.city.client import Refusal
 from deploy.local.kafka_dist import NoKafka, kafka_dist
@@ -39,15 +42,17 @@ from tests.e2e.smoke import walk
 
 FILE = ROOT / "docker-compose.yml"
 COMPOSE = Path(sys.executable).with_name("docker-compose")
-PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "catatonit", "iptables", "debootstrap")
-PROGRAMS = ("podman", "runc", "debootstrap", "iptables", "unshare", "ip")
+PACKAGES = ("podman", "runc", "netavark", "aardvark-dns", "catatonit", "iptables", "iproute2", "debootstrap")
+# All processes end with the first one in there, and with them every mount, address and rule they made.
+FRESH = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
 FREE_BYTES = 6 << 30
 BASE = "docker.io/library/python:3.11-slim"
 UP_SECONDS = 300
 PLACE = Path("/var/tmp")  # noqa: S108 - only folders of our own in it; /tmp may be memory
 LOG = ROOT / ".cache" / "compose-test.log"
 PORT = 8000
-MODULES = ("identity", "posting", "workers", "matching", "rights", "notify", "web")
+FAILURES = (Refusal, AssertionError, TimeoutError, httpx.HTTPError, RedisError, subprocess.TimeoutExpired)
+MODULES = ("identity", "posting", "workers", "matching", "rights", "notify", "web", "city")
 
 KAFKA_RUN = """#!/bin/bash
 # As the official image does: KAFKA_A_B=c becomes a.b=c, and new storage is formatted.
@@ -139,17 +144,11 @@ class Podman:
     def run(self, *arguments: str, seconds: float = 900, check: bool = True) -> str:
         return run("podman", *arguments, environment=self.environment, seconds=seconds, check=check)
 
-    def build(self, tag: str, context: Path, dockerfile: Path, *flags: str) -> None:
+    def build(self, tag: str, context: Path, dockerfile: Path) -> None:
         # The machine's certificates, for a machine that reaches its package registries through a proxy of its own.
         self.run(
             *("build", "--quiet", "--pull=never", "--format=docker", "--network=host"),
-            *(
-                "--volume=/etc/ssl/certs:/etc/ssl/certs:ro",
-                f"--tag={tag}",
-                f"--file={dockerfile}",
-                *flags,
-                str(context),
-            ),
+            *("--volume=/etc/ssl/certs:/etc/ssl/certs:ro", f"--tag={tag}", f"--file={dockerfile}", str(context)),
         )
 
 
@@ -182,7 +181,7 @@ def check_machine() -> None:
     """Install what is missing of Debian's packages.
 
     Raises:
-        CannotRun: no root, no Debian 12, no apt, too little space.
+        CannotRun: no root, no Debian 12, too little space, no packages, no namespaces.
     """
     if os.geteuid() != 0:
         raise CannotRun("it needs root, for networks and mounts of its own")
@@ -191,25 +190,23 @@ def check_machine() -> None:
         raise CannotRun("it needs Debian 12, whose packages stand in for the images")
     if shutil.disk_usage(PLACE).free < FREE_BYTES:
         raise CannotRun(f"it needs {FREE_BYTES >> 30} GiB free in {PLACE}")
-    missing = [name for name in PROGRAMS if shutil.which(name) is None]
-    if missing:
-        if shutil.which("apt-get") is None:
-            raise CannotRun(f"{', '.join(missing)} missing, and no apt to install them")
+    if subprocess.run(["dpkg", "--status", *PACKAGES], capture_output=True, check=False).returncode:
         say(f"installing {', '.join(PACKAGES)}")
         noninteractive = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        try:
+        with needed("its packages cannot be installed"):
             run("apt-get", "update", "-q", environment=noninteractive)
-            run(
-                "apt-get",
-                "install",
-                "-qy",
-                "--no-install-recommends",
-                *PACKAGES,
-                "iproute2",
-                environment=noninteractive,
-            )
-        except Failed as failure:
-            raise CannotRun(f"its packages cannot be installed: {failure}") from None
+            run("apt-get", "install", "-qy", "--no-install-recommends", *PACKAGES, environment=noninteractive)
+    with needed("no namespaces of its own"):
+        run(*FRESH, "true")
+
+
+@contextmanager
+def needed(otherwise: str) -> Iterator[None]:
+    """What fails in here is the machine's lack. Raises CannotRun with `otherwise` and the reason."""
+    try:
+        yield
+    except (Failed, OSError, subprocess.TimeoutExpired) as error:
+        raise CannotRun(f"{otherwise}: {error}") from None
 
 
 def say(text: str) -> None:
@@ -238,22 +235,18 @@ def build_images(podman: Podman) -> None:
     """The base, our image by its Dockerfile, and the stand-ins."""
     with step("base image by debootstrap"):
         tree = podman.folder / "base"
-        run(
-            "debootstrap",
-            "--variant=minbase",
-            "--include=python3,python3-venv,ca-certificates,libcurl4",
-            "bookworm",
-            str(tree),
-        )
+        packages = "--include=python3,python3-venv,ca-certificates,libcurl4"
+        with needed("Debian 12 cannot be fetched"):
+            run("debootstrap", "--variant=minbase", packages, "bookworm", str(tree))
         (tree / "usr" / "bin" / "python").symlink_to("python3")
         run("tar", "--create", f"--file={tree}.tar", f"--directory={tree}", ".")
-        podman.run("import", "--quiet", f"{tree}.tar", BASE)
+        with needed("podman runs no containers here"):
+            podman.run("import", "--quiet", f"{tree}.tar", BASE)
+            podman.run("run", "--rm", "--network=none", BASE, "true")
         shutil.rmtree(tree)
         Path(f"{tree}.tar").unlink()
     with step("our image by deploy/Dockerfile"):
-        # The machine's own certificates: it may reach its package registry through a proxy.
-        certificates = "--volume=/etc/ssl/certs:/etc/ssl/certs:ro"
-        podman.build(image_of("web"), ROOT, ROOT / "deploy" / "Dockerfile", certificates)
+        podman.build(image_of("web"), ROOT, ROOT / "deploy" / "Dockerfile")
     kafka = asyncio.run(kafka_dist(say))
     java, unneeded = Path(kafka.program).resolve().parents[1], shutil.ignore_patterns("jmods", "src.zip", "man", "docs")
     programs = {
@@ -285,7 +278,7 @@ class Compose:
     def __init__(self, podman: Podman) -> None:
         self.podman = podman
         self.operator_password = secrets.token_urlsafe(16)
-        self._environment = {
+        self.environment = {
             **podman.environment,
             "KUAIZHAO_SECRET": base64.b64encode(secrets.token_bytes(32)).decode(),
             "KUAIZHAO_OPERATOR_PASSWORD": self.operator_password,
@@ -296,7 +289,7 @@ class Compose:
 
     def __call__(self, *arguments: str, seconds: float = 120, check: bool = True) -> str:
         command = (str(COMPOSE), f"--file={FILE}", "--project-name=kuaizhao-test", *arguments)
-        return run(*command, environment=self._environment, seconds=seconds, check=check)
+        return run(*command, environment=self.environment, seconds=seconds, check=check)
 
     def containers(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self("ps", "--all", "--format=json").splitlines()]
@@ -369,27 +362,52 @@ def address_of(podman: Podman, compose: Compose, service: str) -> str:
     return address
 
 
-def check_restart(compose: Compose, gateway: str) -> int:
-    """Restart posting under readers, none of whom may notice; how many asked."""
-    statuses: list[int] = []
+def check_clients(podman: Podman, compose: Compose) -> None:
+    """See that identity counts sign-ins by the client's address, not the gateway's: ours, then a neighbour's."""
+    ask = "import httpx; httpx.post('http://gateway:8000/api/identity/codes', json={'phone': '+8619900009999'})"
+    compose("exec", "-T", "web", "python", "-c", f"{ask}.raise_for_status()")
+    with Redis(host=address_of(podman, compose, "valkey")) as valkey:
+        counted = {key.split(b"/code/")[1].split(b"/")[0] for key in valkey.scan_iter("*/code/*")}
+    if len(counted) != 2:
+        raise Failed(f"identity counted sign-ins of {len(counted)} clients, not 2")
+
+
+def check_restart(compose: Compose, gateway: str) -> tuple[int, float]:
+    """Restart posting under a reader, who may not notice; how many reads, and the seconds of the slowest."""
     over = threading.Event()
 
-    def read() -> None:
+    def read() -> list[tuple[int, float]]:
+        answers = []
         with httpx.Client(base_url=gateway, timeout=60) as client:
             while not over.wait(0.02):  # slower than the gateway's limit for those who have not signed in
-                statuses.append(client.get("/api/posting/gigs", params={"district": "430111"}).status_code)
+                answer = client.get("/api/posting/gigs", params={"district": "430111"})
+                answers.append((answer.status_code, answer.elapsed.total_seconds()))
+        return answers
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        compose("restart", "posting")
-        eventually(lambda: all(c["Health"] == "healthy" for c in compose.containers() if c["Service"] == "posting"))
-    finally:
-        over.set()
-        reader.join()
+    with ThreadPoolExecutor(1) as readers:
+        reading = readers.submit(read)
+        try:
+            compose("restart", "posting")
+            eventually(lambda: all(c["Health"] == "healthy" for c in compose.containers() if c["Service"] == "posting"))
+        finally:
+            over.set()
+        answers = reading.result()
+    statuses = Counter(status for status, _ in answers)
     if set(statuses) != {200}:
-        raise Failed(f"readers noticed a restart of posting: {Counter(statuses)}")
-    return len(statuses)
+        raise Failed(f"a reader noticed a restart of posting: {dict(statuses)}")
+    return len(answers), max(seconds for _, seconds in answers)
+
+
+def check_city(compose: Compose, gateway: str) -> None:
+    """Start the profile city as an operator does, and see its people placed, not only the story's one worker."""
+    compose.environment["COMPOSE_PROFILES"] = "city"
+    up(compose)
+
+    def placements() -> int:
+        board = httpx.get(f"{gateway}/api/matching/board").raise_for_status().json()
+        return sum(district["placements"] for district in board["districts"])
+
+    eventually(lambda: placements() > 1, seconds=180)
 
 
 def check_stop(compose: Compose) -> float:
@@ -413,17 +431,22 @@ def inside(folder: Path) -> None:
     with podman_service(podman), logs_of_failure(compose):
         with step("up, every container healthy"):
             up(compose)
-        count = check_containers(podman, compose)
         with step("a gig becomes a placement"):
             story = Story(gateway, f"http://{address_of(podman, compose, 'web')}:8100", compose.operator_password)
             spans = asyncio.run(journey(story))
+        with step("sign-ins are counted by the client's address"):
+            check_clients(podman, compose)
         with step("posting restarts"):
-            reads = check_restart(compose, gateway)
+            reads, slowest = check_restart(compose, gateway)
+        with step("profile city places its people"):
+            check_city(compose, gateway)
+        count = check_containers(podman, compose)
         with step("stop"):
             stopped = check_stop(compose)
     say(
         f"ok: {count} containers within their limits, a journey in one trace of {spans} spans, a restart that none of"
-        f" {reads} reads noticed, stopped in {stopped:.0f} s; not run: profile obs (its images cannot be had here)"
+        f" {reads} reads noticed (the slowest took {slowest:.1f} s), stopped in {stopped:.0f} s;"
+        " not run: profile obs and the official images, which cannot be had here"
     )
 
 
@@ -445,36 +468,32 @@ async def journey(story: Story) -> int:
 
 
 def main() -> int:
-    """Exit code 0: ok, 1: failed, 2: not run."""
+    """Exit code 0: ok, 1: failed, 69: not run."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that what is made is removed
     if sys.argv[1:2] == ["--inside"]:
         try:
             inside(Path(sys.argv[2]))
-        except (Failed, Refusal, AssertionError, TimeoutError, httpx.HTTPError, subprocess.TimeoutExpired) as error:
+        except (Failed, *FAILURES) as error:
             say(f"FAILED: {error or repr(error)}")
             return 1
         return 0
     try:
         check_machine()
-    except CannotRun as error:
+        with tempfile.TemporaryDirectory(prefix="kuaizhao-compose-", dir=PLACE) as folder:
+            podman = Podman(Path(folder))
+            podman.configure()
+            try:
+                build_images(podman)
+                command = [*FRESH, sys.executable, "-m", "deploy.compose_test", "--inside", folder]
+                return subprocess.run(command, cwd=ROOT, check=False).returncode
+            finally:
+                podman.run("system", "reset", "--force", check=False)
+    except (CannotRun, NoKafka) as error:
         say(f"not run: {error}")
-        return 2
-    with tempfile.TemporaryDirectory(prefix="kuaizhao-compose-", dir=PLACE) as folder:
-        podman = Podman(Path(folder))
-        podman.configure()
-        try:
-            build_images(podman)
-            # All processes end with the first one in there, and with them every mount, address and rule they made.
-            fresh = ("--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc")
-            command = ["unshare", *fresh, sys.executable, "-m", "deploy.compose_test", "--inside", folder]
-            return subprocess.run(command, cwd=ROOT, check=False).returncode
-        except (CannotRun, NoKafka) as error:
-            say(f"not run: {error}")
-            return 2
-        except (Failed, subprocess.TimeoutExpired) as error:
-            say(f"FAILED: {error}")
-            return 1
-        finally:
-            podman.run("system", "reset", "--force", check=False)
+        return os.EX_UNAVAILABLE
+    except (Failed, subprocess.TimeoutExpired) as error:
+        say(f"FAILED: {error}")
+        return 1
 
 
 if __name__ == "__main__":

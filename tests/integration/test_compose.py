@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import prometheus_client
 import pytest
+import uvicorn
 import yaml
 
 import shared.telemetry
@@ -93,6 +94,32 @@ def test_only_who_needs_them_gets_secrets(services: dict[str, Any]) -> None:
 
     assert holders("KUAIZHAO_SECRET") == set(SERVICES)
     assert holders("KUAIZHAO_OPERATOR_PASSWORD") == {"identity", "city"}
+
+
+@pytest.mark.parametrize("name", [*SERVICES, "web"])
+async def test_a_process_takes_the_clients_address_from_the_gateway(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """All clients would be one to identity's sign-in limits if they came from the gateway's address."""
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", services[name]["environment"]["FORWARDED_ALLOW_IPS"])
+    seen: list[str] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["client"][0])
+
+    config = uvicorn.Config(app, log_config=None)  # as shared.run and clients.web: nothing about proxies
+    config.load()
+    headers = [(b"x-forwarded-for", b"203.0.113.9")]
+    for gateway in ("172.18.0.9", "10.89.0.9"):
+        await config.loaded_app({"type": "http", "client": (gateway, 4711), "headers": headers}, Any, Any)
+    assert seen == ["203.0.113.9"] * 2
+
+
+def test_nobody_has_an_account_that_came_with_an_image(services: dict[str, Any]) -> None:
+    """Grafana takes an empty password for none, and then its own default."""
+    grafana = services["grafana"]["environment"]
+    assert grafana["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+    assert not [name for name in grafana if "PASSWORD" in name]
 
 
 def test_every_variable_is_a_setting(services: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ Acknowledgement is the database's fence, not Kafka's offset, which is committed 
 import asyncio
 import re
 import time
-from collections import defaultdict, deque
+from collections import defaultdict
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +21,7 @@ from faststream.message import AckStatus, StreamMessage
 from pymongo.errors import PyMongoError
 
 from shared.delivery import Delivery, Fenced, Letter
+from shared.fuse import Fuse
 from shared.reactions import Reactions
 from shared.store import DatabaseDown
 from shared.telemetry import METRICS
@@ -34,33 +35,16 @@ SESSION_MS = 10_000
 HEARTBEAT_MS = 2_000
 HAND_OVER_SECONDS = 20.0
 STUCK_SECONDS = 120.0
-
-FUSE_WINDOW = 200
-FUSE_RATIO = 0.5
-FUSE_LEAST = 20
+FUSE_SECONDS = 1.0
 
 _PARTITIONER = DefaultPartitioner()
-
-
-class Fuse:
-    """Stops consumption when dead letters pile up: then it is the code or a publisher that is wrong, not an event."""
-
-    def __init__(self) -> None:
-        self._last: deque[bool] = deque(maxlen=FUSE_WINDOW)
-        self.blown = False
-
-    def count(self, dead: int, handled: int) -> None:
-        self._last.extend([True] * dead + [False] * handled)
-        if sum(self._last) >= max(FUSE_LEAST, FUSE_RATIO * len(self._last)) and not self.blown:
-            self.blown = True
-            log.error("fuse: too many dead letters, consumption stops until a restart", of_last=len(self._last))
 
 
 class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One service's consumer group and producer."""
 
     def __init__(
-        self, kafka: str, delivery: Delivery, reactions: Reactions, *, service: str, drain_seconds: float
+        self, kafka: str, delivery: Delivery, reactions: Reactions, fuse: Fuse, *, service: str, drain_seconds: float
     ) -> None:
         self._delivery, self._reactions, self._service = delivery, reactions, service
         self._kafka = kafka
@@ -72,8 +56,8 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         self._progress = time.monotonic()
         self.assigned = False
         self.waits_for = ""
-        self.fuse = Fuse()
-        delivery.on_outcome = self.fuse.count
+        self.fuse = fuse
+        delivery.on_outcome = fuse.count
         self.broker = KafkaBroker(
             kafka,
             client_id=service,
@@ -117,6 +101,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
     async def start(self) -> None:
         """Connect; raises when Kafka cannot be reached."""
         await _someone_listens(self._kafka)
+        await self.fuse.look()
         await self.broker.start()
         if self._subscriber:
             self._chores = asyncio.create_task(self._report_forever())
@@ -168,11 +153,19 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         batches: dict[TopicPartition, list[Letter]] = defaultdict(list)
         for record in records:
             batches[TopicPartition(record.topic, record.partition)].append(_letter(record))
+        await self._while_blown(generation)
         async with self._busy:
             await asyncio.gather(*(self._until_done(place, letters, generation) for place, letters in batches.items()))
+        await self._while_blown(generation)
+
+    async def _while_blown(self, generation: int) -> None:
+        """Stand still while the fuse is blown; a new owner of the partitions goes on with the letters in hand."""
         while self.fuse.blown and generation == self._generation:
             self._progress = time.monotonic()
-            await asyncio.sleep(0.5)
+            with suppress(PyMongoError):
+                await self.fuse.look()
+            if self.fuse.blown:
+                await asyncio.sleep(FUSE_SECONDS)
 
     async def _until_done(self, place: TopicPartition, letters: list[Letter], generation: int) -> None:
         """Handle one partition's letters. While our database is away, keep them and wait; a new owner ends it."""
@@ -260,6 +253,8 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
     async def _report_forever(self) -> None:
         while True:
             await asyncio.sleep(2)
+            with suppress(PyMongoError):
+                await self.fuse.look()
             if self._consumer is not None:
                 self._lag()
                 await self._commit()

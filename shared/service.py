@@ -23,9 +23,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
 
 from shared.auth import Keys
+from shared.backlog import measure_forever
 from shared.bus import Bus
 from shared.contracts import catalogue
 from shared.delivery import Delivery
+from shared.fuse import Fuse
 from shared.http import Api
 from shared.reactions import Reactions
 from shared.relay import Relay
@@ -54,7 +56,12 @@ class Runtime:
         self.store = Store(self.client, settings.database or service.name, source=service.name)
         self.delivery = Delivery(self.store, service.reactions, service=service.name, tracer=self.tracer)
         self.bus = Bus(
-            settings.kafka, self.delivery, service.reactions, service=service.name, drain_seconds=settings.drain_seconds
+            settings.kafka,
+            self.delivery,
+            service.reactions,
+            Fuse(self.store.db, service.name),
+            service=service.name,
+            drain_seconds=settings.drain_seconds,
         )
         self.relay = Relay(self.store.db, self.bus, service=service.name, tracer=self.tracer)
         self.timers = Timers(self.store.db, self.delivery)
@@ -73,7 +80,7 @@ class Runtime:
         await self._until("database", self._prepare, self.settings.mongo_url)
         self.store.after_commit = self._committed
         self.timers.start()
-        self._tasks += [asyncio.create_task(self._keep_going(loop)) for loop in self.service.loops]
+        self._tasks += [asyncio.create_task(self._keep_going(loop)) for loop in (_measure, *self.service.loops)]
         await self._until("kafka", self._join, self.settings.kafka)
         self.relay.start()
         log.info("ready")
@@ -175,14 +182,18 @@ class Runtime:
                 reasons.append("has not joined its consumer group")
             if self.bus.waits_for:
                 reasons.append(f"events wait for the {self.bus.waits_for}")
-            if self.bus.fuse.blown:
-                reasons.append("the fuse is blown: too many dead letters")
+        if self.bus.fuse.blown:
+            reasons.append(f"the fuse is blown: too many dead letters (kuaizhao fuse reset {self.service.name})")
         return reasons
 
     @property
     def alive(self) -> bool:
         """False when only a restart can help: the event loop or the consumer stands still."""
         return time.monotonic() - self._heartbeat < LOOP_STUCK_SECONDS and not self.bus.stuck
+
+
+async def _measure(runtime: Runtime) -> None:
+    await measure_forever(runtime.store.db, runtime.service.name)
 
 
 @dataclass

@@ -36,6 +36,11 @@ class Metrics:
         self.repeated = Counter("kuaizhao_events_repeated_total", "Events seen before and left alone", ["service"])
         self.fenced = Counter("kuaizhao_batches_fenced_total", "Batches another process had done", ["service"])
         self.dead = Counter("kuaizhao_dead_letters_total", "Events set aside", ["service", "reason"])
+        self.dead_standing = Gauge(
+            "kuaizhao_dead_letters_waiting", "Letters set aside that nobody has dealt with", ["service", "kind"]
+        )
+        self.fuse_blown = Gauge("kuaizhao_fuse_blown", "1 while consumption stands still until a reset", ["service"])
+        self.overdue = Gauge("kuaizhao_timer_overdue_seconds", "How long the oldest timer is overdue", ["service"])
         self.published = Counter("kuaizhao_events_published_total", "Events acknowledged by Kafka", ["service", "type"])
         self.unit_retries = Counter("kuaizhao_unit_retries_total", "Units run again after a conflict", ["service"])
         self.timers_fired = Counter(

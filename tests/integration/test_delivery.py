@@ -19,6 +19,7 @@ from shared.bus import SESSION_MS
 from shared.contracts import Event
 from shared.contracts.posting import GigReopened
 from shared.store import Store, connect
+from shared.testing import SECRET
 from shared.unit import Unit, outbox_row
 from tests.ledger import Count, filled
 
@@ -56,6 +57,7 @@ class World:
                 **os.environ,
                 "KUAIZHAO_KAFKA": self.kafka,
                 "KUAIZHAO_MONGO_URL": self.mongo_url,
+                "KUAIZHAO_SECRET": SECRET,
                 "KUAIZHAO_DATABASE": self.database,
                 "KUAIZHAO_PORT": str(free_ports(["ledger"])["ledger"]),
                 "KUAIZHAO_FAULT": fault,

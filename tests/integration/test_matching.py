@@ -31,7 +31,7 @@ from shared.contracts.terms import Pay, PayMode, PayUnit, Period, Place
 from shared.contracts.workers import WorkerCheckedIn, WorkerProfile
 from shared.settings import Settings
 from shared.store import connect
-from shared.testing import public_keys, token
+from shared.testing import SECRET, public_keys, token
 from shared.unit import outbox_row
 from tests.e2e.journey import eventually
 from tests.integration.test_delivery import ends, read_all
@@ -96,6 +96,7 @@ async def market(kafka: str, mongo_url: str) -> AsyncIterator[Market]:
                     **os.environ,
                     "KUAIZHAO_KAFKA": kafka,
                     "KUAIZHAO_MONGO_URL": mongo_url,
+                    "KUAIZHAO_SECRET": SECRET,
                     "KUAIZHAO_DATABASE": database,
                     "KUAIZHAO_JWKS_URL": jwks,
                     "KUAIZHAO_PORT": str(port),

@@ -183,15 +183,13 @@ def _announce(unit: Unit, placement: Placement, commitments: Commitments) -> Non
     placement.status, placement.at, commitments.placed_at = "placed", unit.now, unit.now
     unit.save(placement)
     unit.save(commitments)
-    unit.publish(
-        PlacementMade(
-            placement_id=placement.id,
-            **placement.model_dump(
-                include={"offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "at"}
-            ),
-            terms=placement.terms,
-        )
-    )
+    unit.publish(made(placement))
+
+
+def made(placement: Placement) -> PlacementMade:
+    """What is said of a placement when it is one."""
+    names = {"offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "at"}
+    return PlacementMade(placement_id=placement.id, terms=placement.terms, **placement.model_dump(include=names))
 
 
 async def confirm(unit: Unit, placement: Placement) -> None:
@@ -248,21 +246,27 @@ async def cancel(unit: Unit, placement: Placement, by: Side) -> None:
 
 
 async def _release(unit: Unit, placement: Placement) -> None:
-    """Open the seat again, unless its gig is closed or has been given fewer seats, and free the worker's time."""
+    """Free the seat and the worker's time."""
     gig = await unit.get(Gig, placement.gig_id)
     seat = await unit.get(Seat, store.seat_id(placement.gig_id, placement.seat))
     if gig is None or seat is None or seat.placement_id != placement.id:
         raise LookupError(f"placement {placement.id} has no seat")
+    await free(unit, gig, seat)
+    commitments = await commitments_of(unit, placement.worker_id)
+    commitments.drop(placement.id)
+    for document in (commitments, placement):
+        unit.save(document)
+
+
+async def free(unit: Unit, gig: Gig, seat: Seat) -> None:
+    """Nobody has this seat any more: it is open again, or gone when its gig is closed or was given fewer seats."""
     if gig.closed is None and await store.seat_count(unit, gig.id) <= gig.terms.headcount:
         seat.open, seat.placement_id, seat.until = True, None, gig.ends
         unit.save(seat)
     else:
         unit.delete(seat)
-    commitments = await commitments_of(unit, placement.worker_id)
-    commitments.drop(placement.id)
-    for document in (gig, commitments, placement):
-        unit.save(document)
-    unit.nudge(placement.district)
+    unit.save(gig)
+    unit.nudge(gig.district)
 
 
 async def _refuse_pair(unit: Unit, placement: Placement) -> Offer:

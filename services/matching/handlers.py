@@ -60,11 +60,12 @@ async def _hold(event: GigPosted | GigAmended, unit: Unit) -> None:
         gig.edition += not domain.same_but_for_headcount(gig.terms, event.terms)
     gig.terms, gig.at, gig.trace = event.terms, unit.now, _trace()
     unit.save(gig)
-    _set_seats(gig, {seat.number: seat for seat in seats}, unit)
+    set_seats(gig, {seat.number: seat for seat in seats}, unit)
     unit.nudge(gig.district)
 
 
-def _set_seats(gig: Gig, seats: dict[int, Seat], unit: Unit) -> None:
+def set_seats(gig: Gig, seats: dict[int, Seat], unit: Unit) -> None:
+    """Add and remove open seats, given by number, so that the gig has as many as its headcount."""
     open_ = {number for number, seat in seats.items() if seat.open}
     add, remove = domain.plan_seats(open_, seats.keys() - open_, gig.terms.headcount)
     for number in remove:

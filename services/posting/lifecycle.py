@@ -136,6 +136,13 @@ async def count_placement(unit: Unit, gig_id: str, placement_id: str, *, stands:
     _fill_or_reopen(unit, gig)
 
 
+async def recount(unit: Unit, gig: Gig) -> None:
+    """Set a gig's count to the placements that stand, and say what follows from it."""
+    gig.placed = await unit.count(Placement, {"gig_id": gig.id, "stands": True})
+    unit.save(gig)
+    _fill_or_reopen(unit, gig)
+
+
 def _fill_or_reopen(unit: Unit, gig: Gig) -> None:
     full = gig.placed >= gig.terms.headcount
     if full and gig.status == "open":

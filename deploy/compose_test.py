@@ -407,7 +407,7 @@ def check_city(compose: Compose, gateway: str) -> None:
         board = httpx.get(f"{gateway}/api/matching/board").raise_for_status().json()
         return sum(district["placements"] for district in board["districts"])
 
-    eventually(lambda: placements() > 1, seconds=180)
+    eventually(lambda: placements() > 1, seconds=300)
 
 
 def check_stop(compose: Compose) -> float:

@@ -1,7 +1,7 @@
 # Everything that is done with this project. Bare `make` lists it.
 
 PYTHON := .venv/bin/python
-CODE := services shared deploy clients docs tests bench
+CODE := services shared ops deploy clients docs tests bench
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header $(if $(upgrade),--upgrade)
 

@@ -7,12 +7,15 @@ import asyncio
 import re
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
 import structlog
-from aiokafka import ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import KafkaError
 from aiokafka.partitioner import DefaultPartitioner
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
@@ -36,6 +39,7 @@ HEARTBEAT_MS = 2_000
 HAND_OVER_SECONDS = 20.0
 STUCK_SECONDS = 120.0
 FUSE_SECONDS = 1.0
+BOUNDS_SECONDS = 20.0
 
 _PARTITIONER = DefaultPartitioner()
 
@@ -278,6 +282,39 @@ async def _someone_listens(kafka: str) -> None:
             writer.close()
             return
     raise ConnectionError(f"nobody listens at {kafka}")
+
+
+async def log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    """The first and the next offset of each partition of those topics that are there.
+
+    Raises ConnectionError when Kafka does not answer.
+    """
+    await _someone_listens(kafka)
+    try:
+        async with asyncio.timeout(BOUNDS_SECONDS):
+            return await _log_bounds(kafka, topics)
+    except (KafkaError, TimeoutError) as error:
+        raise ConnectionError(str(error) or type(error).__name__) from error
+
+
+async def _log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    try:
+        await admin.start()
+        # Only names that exist are asked for: a broker may create what it is asked about.
+        there = sorted(set(await admin.list_topics()).intersection(topics))
+        described = await admin.describe_topics(there) if there else []
+    finally:
+        await admin.close()
+    places = [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    try:
+        await consumer.start()
+        consumer.assign(places)
+        begins, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        return {(place.topic, place.partition): (begins[place], ends[place]) for place in places}
+    finally:
+        await consumer.stop()
 
 
 def _letter(record: "ConsumerRecord[Any, Any]") -> Letter:

@@ -403,10 +403,10 @@ class Delivery:
         row = await self._store.db["_dead"].find_one({"_id": id}, {"stream": 1})
         if row is None:
             raise NoSuchLetter(id)
-        alone = id not in await self._waiting(row["stream"])
+        alone = id not in await self.waiting(row["stream"])
         result, at_once = Redriven(), REDRIVEN_AT_ONCE
         while True:
-            ids = [id] if alone else await self._waiting(row["stream"])
+            ids = [id] if alone else await self.waiting(row["stream"])
             letters = await self._letters(ids[:at_once])
             if not letters:
                 return result
@@ -455,7 +455,7 @@ class Delivery:
         row = await self._store.db["_dead"].find_one({"_id": id}, {"stream": 1})
         if row is None:
             raise NoSuchLetter(id)
-        first = (await self._waiting(row["stream"]))[:1] == [id]
+        first = (await self.waiting(row["stream"]))[:1] == [id]
 
         async def forget(unit: Unit) -> None:
             row = await unit.db["_dead"].find_one_and_delete({"_id": id}, session=unit.session)
@@ -470,7 +470,7 @@ class Delivery:
             await audit(unit, by, "drop", letters=[id], kind=row["kind"], reason=row["reason"])
 
         await self._store.transact(forget)
-        behind = await self._waiting(row["stream"]) if first else []
+        behind = await self.waiting(row["stream"]) if first else []
         return await self.redrive(behind[0], by=by) if behind else Redriven()
 
     async def _release(self, unit: Unit, stream: str) -> None:
@@ -479,7 +479,7 @@ class Delivery:
         if not await unit.db["_dead"].find_one(waits, {"_id": 1}, session=unit.session):
             await unit.db["_blocked"].delete_one({"_id": stream}, session=unit.session)
 
-    async def _waiting(self, stream: str) -> list[str]:
+    async def waiting(self, stream: str) -> list[str]:
         """The ids of a stream's letters from the first that holds up others, in the order of the log."""
         order = [("partition", 1), ("offset", 1)]
         rows = await self._store.db["_dead"].find({"stream": stream}, {"blocks": 1}, sort=order).to_list()

@@ -11,7 +11,7 @@ from tests.architecture.source import ROOT, files
 DOCUMENTS = sorted([*ROOT.glob("README*.md"), *(ROOT / "docs").rglob("*.md")])
 each_document = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
-TOP = ("services", "shared", "clients", "deploy", "docs", "tests", "bench")
+TOP = ("services", "shared", "ops", "clients", "deploy", "docs", "tests", "bench")
 
 
 def links(text: str) -> set[str]:

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
 from ops import dead, fuse, lag, reconcile
-from ops.opened import SERVICES, Opened, Refused, opened
+from ops.opened import SERVICES, Misused, Opened, Refused, opened
 from ops.screen import clean, language, say, shown, table
 from shared.backlog import KINDS
 from shared.problems import Text
@@ -174,7 +174,7 @@ async def dead_show(asked: argparse.Namespace, settings: Settings) -> int:
 
 async def dead_redrive(asked: argparse.Namespace, settings: Settings) -> int:
     if bool(asked.id) == asked.all:
-        raise Refused(NAME_LETTERS)
+        raise Misused(NAME_LETTERS)
     async with opened(settings, [asked.service]) as services:
         service = _only(services)
         if asked.all:
@@ -270,6 +270,7 @@ async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
             mend=asked.mend,
             by=asked.by,
             older_than=timedelta(seconds=asked.older_than),
+            pause_seconds=reconcile.PAUSE_SECONDS,
         )
     mended = {finding.key for finding in report.mended}
     rows = [
@@ -337,7 +338,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result: int = asyncio.run(asked.run(asked, settings))
         return result
     except Refused as error:
-        return _fail(error.text.say(language(), error.facts))
+        _fail(error.text.say(language(), error.facts))
+        return 2 if isinstance(error, Misused) else 1
     except ValidationError as error:
         return _fail("; ".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
     except (PyMongoError, DatabaseDown) as error:
@@ -353,7 +355,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _host(url: str) -> str:
     """An address without what is before its @: a password."""
-    return url.rsplit("@", 1)[-1]
+    return url.rsplit("@", 1)[-1].removeprefix("mongodb://")
 
 
 def _fail(line: str) -> int:

@@ -24,6 +24,10 @@ class Refused(Exception):
         self.text, self.facts = text, facts
 
 
+class Misused(Refused):
+    """The command is written wrong."""
+
+
 @dataclass(frozen=True)
 class Opened:
     """One service's parts, in this process."""

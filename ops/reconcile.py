@@ -418,13 +418,16 @@ class _Look:
             if gig is None or gig.status == "closed":
                 return False
             made = await self._stores["matching"].reading().find(matching.Placement, {"gig_id": gig_id})
+            wrong = gig.placed != sum(placement.status == "placed" for placement in made)
             for placement in made:
                 own = await unit.get(posting.Placement, placement.id) or posting.Placement(
                     id=placement.id, gig_id=gig_id, stands=False
                 )
                 if own.stands != (placement.status == "placed"):
-                    own.stands = placement.status == "placed"
+                    own.stands, wrong = not own.stands, True
                     unit.save(own)
+            if not wrong:
+                return False
             await lifecycle.recount(unit, gig)
             return True
 

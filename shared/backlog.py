@@ -1,6 +1,5 @@
 """What stands in a service's database and waits: for Kafka, for its time, for a person."""
 
-import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -9,7 +8,6 @@ from shared import clock
 from shared.telemetry import METRICS
 from shared.unit import Database
 
-MEASURE_SECONDS = 5.0
 KINDS = ("unreadable", "refused", "failed", "parked")
 
 
@@ -43,11 +41,9 @@ async def backlog(db: Database) -> Backlog:
     )
 
 
-async def measure_forever(db: Database, service: str) -> None:
-    """Keep the gauges of what waits. Every replica shows the same: take the greatest, not the sum."""
-    while True:
-        found = await backlog(db)
-        METRICS.overdue.labels(service).set(found.overdue_seconds)
-        for kind, n in found.dead.items():
-            METRICS.dead_standing.labels(service, kind).set(n)
-        await asyncio.sleep(MEASURE_SECONDS)
+async def measure(db: Database, service: str) -> None:
+    """Set the gauges of what waits. Every replica shows the same: take the greatest, not the sum."""
+    found = await backlog(db)
+    METRICS.overdue.labels(service).set(found.overdue_seconds)
+    for kind, n in found.dead.items():
+        METRICS.dead_standing.labels(service, kind).set(n)

@@ -23,7 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
 
 from shared.auth import Keys
-from shared.backlog import measure_forever
+from shared.backlog import measure
 from shared.bus import Bus
 from shared.contracts import catalogue
 from shared.delivery import Delivery
@@ -34,13 +34,14 @@ from shared.relay import Relay
 from shared.sealed import Sealer
 from shared.settings import Settings
 from shared.store import DatabaseDown, Store, connect
-from shared.telemetry import start_traces
+from shared.telemetry import METRICS, start_traces
 from shared.timers import Timers
 from shared.unit import Document, Unit
 
 log = structlog.get_logger()
 
 LOOP_STUCK_SECONDS = 15.0
+MEASURE_SECONDS = 5.0
 
 
 class Runtime:
@@ -74,13 +75,13 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(self._come_up()), asyncio.create_task(self._beat())]
+        self._tasks = [asyncio.create_task(run()) for run in (self._come_up, self._beat, self._measure)]
 
     async def _come_up(self) -> None:
         await self._until("database", self._prepare, self.settings.mongo_url)
         self.store.after_commit = self._committed
         self.timers.start()
-        self._tasks += [asyncio.create_task(self._keep_going(loop)) for loop in (_measure, *self.service.loops)]
+        self._tasks += [asyncio.create_task(self._keep_going(loop)) for loop in self.service.loops]
         await self._until("kafka", self._join, self.settings.kafka)
         self.relay.start()
         log.info("ready")
@@ -138,6 +139,14 @@ class Runtime:
             self._heartbeat = time.monotonic()
             await asyncio.sleep(1)
 
+    async def _measure(self) -> None:
+        while True:
+            METRICS.ready.labels(self.service.name).set(not await self.not_ready())
+            if "database" not in self.waits_for:
+                with suppress(PyMongoError):
+                    await measure(self.store.db, self.service.name)
+            await asyncio.sleep(MEASURE_SECONDS)
+
     def begin_to_stop(self) -> None:
         """Be unready, and end what would wait for its client: an answer that goes on for as long as it is read."""
         if not self.stopping:
@@ -190,10 +199,6 @@ class Runtime:
     def alive(self) -> bool:
         """False when only a restart can help: the event loop or the consumer stands still."""
         return time.monotonic() - self._heartbeat < LOOP_STUCK_SECONDS and not self.bus.stuck
-
-
-async def _measure(runtime: Runtime) -> None:
-    await measure_forever(runtime.store.db, runtime.service.name)
 
 
 @dataclass

@@ -39,6 +39,7 @@ class Metrics:
         self.dead_standing = Gauge(
             "kuaizhao_dead_letters_waiting", "Letters set aside that nobody has dealt with", ["service", "kind"]
         )
+        self.ready = Gauge("kuaizhao_ready", "1 while nothing stands in the way of its work (see /ready)", ["service"])
         self.fuse_blown = Gauge("kuaizhao_fuse_blown", "1 while consumption stands still until a reset", ["service"])
         self.overdue = Gauge("kuaizhao_timer_overdue_seconds", "How long the oldest timer is overdue", ["service"])
         self.published = Counter("kuaizhao_events_published_total", "Events acknowledged by Kafka", ["service", "type"])

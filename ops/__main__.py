@@ -343,7 +343,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         return _fail("; ".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
     except (PyMongoError, DatabaseDown) as error:
-        return _fail(say(NO_DATABASE, host=_host(settings.mongo_url), error=str(error)[:120]))
+        return _fail(say(NO_DATABASE, host=_host(settings.mongo_url), error=str(error).partition(" (")[0]))
     except BrokenPipeError:  # who read it has read enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for what the interpreter still flushes
         return 0
@@ -355,7 +355,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 def _host(url: str) -> str:
     """An address without what is before its @: a password."""
-    return url.rsplit("@", 1)[-1].removeprefix("mongodb://")
+    return url.rsplit("@", 1)[-1].removeprefix("mongodb://").partition("/")[0]
 
 
 def _fail(line: str) -> int:

@@ -27,6 +27,7 @@ from shared.delivery import Delivery, Fenced, Letter
 from shared.fuse import Fuse
 from shared.reactions import Reactions
 from shared.store import DatabaseDown
+from shared.tasks import end_tasks
 from shared.telemetry import METRICS
 from shared.unit import OutboxRow
 
@@ -114,7 +115,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         """Stop taking, finish what is in hand, leave the group. Bounded, since all that matters is in the database."""
         self._generation += 1
         if self._chores:
-            self._chores.cancel()
+            await end_tasks(self._chores)
         try:
             async with asyncio.timeout(within):
                 async with self._busy:

@@ -35,6 +35,7 @@ from shared.unit import OutboxRow, Stale, Timer, Unit
 log = structlog.get_logger()
 T = TypeVar("T")
 
+ROOT = str(Path(__file__).parents[1])
 RETRY_AFTER = (0.1, 0.5, 2.0)
 """Seconds before a failed event is tried again; after the last it is set aside."""
 
@@ -134,9 +135,11 @@ class NotCommitted(Exception):
 
 
 def where_it_broke(error: Exception) -> str:
-    """The kind of an error and the line it came from. Its message stays out: it may hold what a person wrote."""
+    """The kind of an error and our line it came from. Its message stays out: it may hold what a person wrote."""
     frames = traceback.extract_tb(error.__traceback__)
-    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    ours = [frame for frame in frames if frame.filename.startswith(ROOT) and "site-packages" not in frame.filename]
+    last = (ours or frames)[-1:]
+    place = f" at {Path(last[0].filename).name}:{last[0].lineno}" if last else ""
     return f"{type(error).__name__}{place}"
 
 

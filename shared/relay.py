@@ -21,6 +21,7 @@ from pymongo.errors import PyMongoError
 from shared import clock
 from shared.faults import fault_point
 from shared.lease import Lease
+from shared.tasks import end_tasks
 from shared.telemetry import METRICS, span_from
 from shared.unit import Database, OutboxRow, Unit
 
@@ -59,9 +60,7 @@ class Relay:
         with suppress(TimeoutError):
             async with asyncio.timeout(within if self.healthy else 0):
                 await self._idle.wait()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     def committed(self, unit: Unit) -> None:
         """Take up what a unit has just committed. In a long outage rows stay with the sweeper alone."""

@@ -34,6 +34,7 @@ from shared.relay import Relay
 from shared.sealed import Sealer
 from shared.settings import Settings
 from shared.store import DatabaseDown, Store, connect
+from shared.tasks import end_tasks
 from shared.telemetry import METRICS, start_traces
 from shared.timers import Timers
 from shared.unit import Document, Unit
@@ -157,9 +158,7 @@ class Runtime:
     async def stop(self) -> None:
         """Stop taking, finish what is in hand, publish it, close. Bounded: the rest is in the database."""
         self.begin_to_stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         if "database" not in self.waits_for:
             await self.timers.stop()
         if "kafka" not in self.waits_for:

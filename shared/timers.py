@@ -10,6 +10,7 @@ from shared import clock
 from shared.delivery import Delivery
 from shared.lease import Lease
 from shared.store import Contended, DatabaseDown
+from shared.tasks import end_tasks
 from shared.unit import Database, Timer
 
 log = structlog.get_logger()
@@ -33,8 +34,7 @@ class Timers:
 
     async def stop(self) -> None:
         if self._task:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            await end_tasks(self._task)
             await asyncio.gather(self._lease.give_up(), return_exceptions=True)
 
     async def _run(self) -> None:

@@ -361,7 +361,8 @@ class Market:
 
     async def _serve(self, district: str) -> None:
         """Windows of one district until nobody wants one."""
-        while district in self._wanted:
+        # A task group cancels once, which is not enough (shared/tasks.py).
+        while district in self._wanted and not self._runtime.stopping:
             self._wanted.discard(district)
             if not self._holds(district):
                 break

@@ -23,6 +23,7 @@ from shared import clock
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.faults import fault_point
 from shared.service import Runtime
+from shared.tasks import end_tasks
 from shared.telemetry import span_from
 from shared.unit import Unit
 
@@ -49,9 +50,7 @@ class Sender:
         try:
             await asyncio.gather(*lanes)
         finally:
-            for lane in lanes:
-                lane.cancel()
-            await asyncio.gather(*lanes, return_exceptions=True)
+            await end_tasks(*lanes)
 
     async def _lane(self) -> None:
         while True:
@@ -85,8 +84,7 @@ class Sender:
                 ended, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
                 await self._mark([end for end in (task.result() for task in ended) if end])
         finally:
-            for task in sending:
-                task.cancel()
+            await end_tasks(*sending)
 
     async def _send(self, delivery: Delivery, loaded: Unit) -> "_End | None":
         """Hand one message over; how that ended, or None for what nobody foresaw: it falls due with its lease."""

@@ -13,7 +13,7 @@ import pytest
 from deploy.local.found import Servers
 from tests.architecture.source import ROOT
 
-COPIED = ("services", "shared", "clients", "deploy", "docs", "tests", "requirements")
+COPIED = ("services", "ops", "shared", "clients", "deploy", "docs", "tests", "requirements")
 FILES = ("pyproject.toml", ".importlinter", "docker-compose.yml", "Makefile")
 
 

@@ -4,7 +4,6 @@ import re
 import secrets
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -21,6 +20,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from shared.auth import BAD_TOKEN, NO_TOKEN
 from shared.http import BODY_BYTES, TOO_LARGE
 from tests.integration.gateway_edge import CONFIG, DRAIN, ENVOY, SERVICES, Gateway, bearer, eventually, token
+
+EXPIRED = 1_577_836_800  # 2020
+NOT_YET = 4_102_444_800  # 2100
 
 
 @pytest.fixture(scope="module")
@@ -75,9 +77,9 @@ def test_a_signed_in_caller_reaches_each_service_by_its_claims(gateway: Gateway,
 @pytest.mark.parametrize(
     "claims",
     [
-        {"exp": int(time.time()) - 60},
+        {"exp": EXPIRED},
         {"exp": None},
-        {"nbf": int(time.time()) + 600},
+        {"nbf": NOT_YET},
         {"iss": "https://elsewhere.example"},
         {"aud": "another-system"},
         {"key": ECKey.generate_key("P-256", {"kid": "a", "alg": "ES256"})},

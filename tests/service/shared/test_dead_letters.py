@@ -276,3 +276,10 @@ async def test_without_the_note_of_the_stream_a_letter_would_be_left_behind(
     assert await release_while_parking(ledger, monkeypatch) == 1
     assert await order(ledger, "bad") == [1, 3]
     assert await kinds(ledger) == ["parked"]
+
+
+async def test_a_reason_names_our_line_and_not_a_librarys(ledger: Harness) -> None:
+    await ledger.runtime.store.db["counts"].insert_one({"_id": "bad", "version": 1, "heard": "many"})
+    await ledger.receives(filled("bad"))
+    (row,) = await ledger.dead()
+    assert row["reason"].startswith("ValidationError at unit.py:")

@@ -1,11 +1,13 @@
 """Who is calling: the bearer token, checked again in each service against the identity provider's keys."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
 import httpx
+import structlog
 from fastapi import Depends, Request, Security
 from fastapi.security import HTTPBearer
 from joserfc import jwt
@@ -14,6 +16,8 @@ from joserfc.jwk import KeySet
 
 from shared.problems import Forbidden, Problem, Text
 from shared.settings import Settings
+
+log = structlog.get_logger()
 
 Role = Literal["worker", "employer", "clerk", "agency", "operator"]
 
@@ -46,7 +50,7 @@ class Keys:
 
     def __init__(self, settings: Settings, client: httpx.AsyncClient | None = None) -> None:
         self._settings = settings
-        self._client = client or httpx.AsyncClient(timeout=3.0)
+        self._client = client or httpx.AsyncClient()
         self._keys: KeySet | None = None
         self._read_at = -KEYS_LAST_SECONDS
 
@@ -79,16 +83,35 @@ class Keys:
         ).validate(decoded.claims)
         return decoded.claims
 
+    async def keep_fresh(self) -> None:
+        """Read the keys before the first caller comes and before they are old, so that no caller waits for them."""
+        said = False
+        while True:
+            try:
+                await self._read(timeout=30.0)
+            except (httpx.HTTPError, ValueError) as error:
+                if not said:
+                    log.warning("sign-in keys cannot be read yet", url=self._settings.jwks_url, error=repr(error))
+                said = True
+                await asyncio.sleep(1)
+            else:
+                said = False
+                await asyncio.sleep(KEYS_LAST_SECONDS / 2)
+
     async def _key_set(self, at_most_old: float) -> KeySet:
         if self._keys is None or time.monotonic() - self._read_at > at_most_old:
             try:
-                answer = await self._client.get(self._settings.jwks_url)
-                answer.raise_for_status()
-                self._keys = KeySet.import_key_set(answer.json())
-                self._read_at = time.monotonic()
+                return await self._read(timeout=3.0)
             except (httpx.HTTPError, ValueError) as error:
                 if self._keys is None:  # keys in hand are better than none while identity restarts
+                    log.warning("a caller's sign-in keys not read", url=self._settings.jwks_url, error=repr(error))
                     raise Problem(503, "keys-unavailable", NO_KEYS) from error
+        return self._keys
+
+    async def _read(self, *, timeout: float) -> KeySet:
+        answer = await self._client.get(self._settings.jwks_url, timeout=timeout)
+        answer.raise_for_status()
+        self._keys, self._read_at = KeySet.import_key_set(answer.json()), time.monotonic()
         return self._keys
 
     async def close(self) -> None:

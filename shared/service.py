@@ -76,7 +76,9 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
-        self._tasks = [asyncio.create_task(run()) for run in (self._come_up, self._beat, self._measure)]
+        self._tasks = [
+            asyncio.create_task(run()) for run in (self._come_up, self._beat, self._measure, self.keys.keep_fresh)
+        ]
 
     async def _come_up(self) -> None:
         await self._until("database", self._prepare, self.settings.mongo_url)

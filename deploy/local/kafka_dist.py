@@ -8,7 +8,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -48,8 +48,10 @@ async def kafka_dist(say: Say) -> KafkaDist:
     return dist
 
 
-async def make_broker(folder: Path, *, port: int, controller: int, say: Say) -> Kafka | Tansu:
-    """Apache Kafka, or Tansu where it cannot be had, which is then said with what Tansu lacks.
+async def make_broker(
+    folder: Path, *, port: int, controller: int, say: Say, links: Mapping[int, int] | None = None
+) -> Kafka | Tansu:
+    """Apache Kafka, or Tansu where it cannot be had, which is then said with what Tansu lacks: `links` among it.
 
     KUAIZHAO_BROKER=kafka allows no stand-in, KUAIZHAO_BROKER=tansu takes it at once.
 
@@ -62,7 +64,7 @@ async def make_broker(folder: Path, *, port: int, controller: int, say: Say) -> 
     try:
         if wish == "tansu":
             raise NoKafka("KUAIZHAO_BROKER=tansu")
-        return Kafka(folder / "kafka", port=port, controller=controller, dist=await kafka_dist(say))
+        return Kafka(folder / "kafka", port=port, controller=controller, links=links or {}, dist=await kafka_dist(say))
     except NoKafka as error:
         if wish == "kafka":
             raise CannotRun(f"Apache Kafka cannot be had: {error}") from None

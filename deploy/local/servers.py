@@ -117,17 +117,30 @@ def packaged(package: str, *path: str) -> str:
     return str(program)
 
 
-def kafka_properties(port: int, controller: int, *, bind: str = LOCALHOST) -> dict[str, str]:
-    """Settings of a one-node Apache Kafka that clients reach at 127.0.0.1:`port`."""
+def kafka_properties(
+    port: int, controller: int, *, bind: str = LOCALHOST, links: Mapping[int, int] | None = None
+) -> dict[str, str]:
+    """Settings of a one-node Apache Kafka that clients reach at 127.0.0.1:`port`.
+
+    `links` are further ports it listens on, each with the port that its clients there are told to use: a proxy's.
+    """
+    linked = dict(links or {})
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{LOCALHOST}:{controller}",
-        "listeners": f"PLAINTEXT://{bind}:{port},CONTROLLER://{LOCALHOST}:{controller}",
-        "advertised.listeners": f"PLAINTEXT://{LOCALHOST}:{port}",
+        "listeners": ",".join(
+            [f"PLAINTEXT://{bind}:{port}", f"CONTROLLER://{LOCALHOST}:{controller}"]
+            + [f"LINK{own}://{LOCALHOST}:{own}" for own in linked]
+        ),
+        "advertised.listeners": ",".join(
+            [f"PLAINTEXT://{LOCALHOST}:{port}"] + [f"LINK{own}://{LOCALHOST}:{told}" for own, told in linked.items()]
+        ),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAINTEXT",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listener.security.protocol.map": ",".join(
+            f"{listener}:PLAINTEXT" for listener in ("PLAINTEXT", "CONTROLLER", *(f"LINK{own}" for own in linked))
+        ),
         "auto.create.topics.enable": "false",
         "log.retention.hours": "168",
         "offsets.topic.replication.factor": "1",
@@ -174,11 +187,13 @@ class KafkaDist:
 class Kafka(Process):
     """Apache Kafka, one node that is broker and controller. Its log in `<folder>/data` outlives kill -9."""
 
-    def __init__(self, folder: Path, *, port: int, controller: int, dist: KafkaDist) -> None:
+    def __init__(
+        self, folder: Path, *, port: int, controller: int, dist: KafkaDist, links: Mapping[int, int] | None = None
+    ) -> None:
         super().__init__("kafka", folder)
         self.dist = dist
         self.address = f"{LOCALHOST}:{port}"
-        self._properties = kafka_properties(port, controller) | {"log.dirs": str(folder / "data")}
+        self._properties = kafka_properties(port, controller, links=links) | {"log.dirs": str(folder / "data")}
         self._file = folder / "server.properties"
 
     async def prepare(self) -> None:

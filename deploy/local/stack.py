@@ -31,6 +31,11 @@ ENVOY = ROOT / "deploy" / "envoy.yaml"
 ISSUER = "https://kuaizhao.local"
 
 
+def part_of(name: str) -> str:
+    """What a process is: `matching` for `matching-2`."""
+    return name.partition("-")[0]
+
+
 def module_of(part: str) -> Sequence[str]:
     """What follows `python -m` to run a part of this project."""
     return ("shared.run", part) if part in SERVICES else (f"clients.{part}",)
@@ -84,11 +89,12 @@ class Stack:
         """Whether the broker is one whose log outlives it."""
         return isinstance(self.processes["kafka"], Kafka)
 
-    def environment(self, part: str) -> dict[str, str]:
-        """The KUAIZHAO_ variables that a part runs with; secrets only for those that need them."""
+    def environment(self, name: str) -> dict[str, str]:
+        """The KUAIZHAO_ variables that a process runs with; secrets only for those that need them."""
+        part = part_of(name)
         variables = {
             "HOST": LOCALHOST,
-            "PORT": str(self.ports.get(part, 0)),
+            "PORT": str(self.ports.get(name, 0)),
             "KAFKA": self.kafka,
             "MONGO_URL": self.mongo_url,
             "VALKEY_URL": self.valkey_url,
@@ -188,9 +194,9 @@ class Stack:
 
     async def add_replica(self, service: str) -> str:
         """Start one more process of a service on a free port, outside the gateway, and return its name."""
-        name = f"{service}-{sum(other.partition('-')[0] == service for other in self.processes) + 1}"
+        name = f"{service}-{sum(part_of(other) == service for other in self.processes) + 1}"
         self.ports |= free_ports([name])
-        self.processes[name] = self._python(name, self._modules(service), self.environment(service))
+        self.processes[name] = self._python(name)
         await self.start(name)
         return name
 
@@ -235,7 +241,9 @@ class Stack:
     async def _make(self) -> None:
         ports = self.ports
         controller = ports["kafka_controller"]
-        broker = await make_broker(self.data, port=ports["kafka"], controller=controller, say=self.say)
+        broker = await make_broker(
+            self.data, port=ports["kafka"], controller=controller, links=self.kafka_links(), say=self.say
+        )
         if isinstance(broker, Tansu):
             self.data = self.state / "fresh"
             shutil.rmtree(self.data, ignore_errors=True)
@@ -249,13 +257,20 @@ class Stack:
             if part == "gateway":
                 self.processes[part] = self.envoy()
             else:
-                self.processes[part] = self._python(part, self._modules(part), self.environment(part))
+                self.processes[part] = self._python(part)
 
-    def _python(self, name: str, module: Sequence[str], environment: Mapping[str, str]) -> PythonService:
+    def _python(self, name: str) -> PythonService:
         probe = f"{self.url(name)}/{'live' if name == 'web' else 'ready'}" if name in self.ports else None
-        if name in self.ports:
-            environment = {**environment, "KUAIZHAO_PORT": str(self.ports[name])}
+        module, environment = self._modules(part_of(name)), self.environment(name)
         return PythonService(name, self.data / name, run=module, environment=environment, probe=probe)
+
+    def kafka_links(self) -> Mapping[int, int]:
+        """Further ports on which Kafka listens, each with the port that it tells its clients there to use."""
+        return {}
+
+    def behind_gateway(self, part: str) -> int:
+        """The port at which the gateway reaches a part."""
+        return self.ports[part]
 
     def envoy(self) -> Envoy:
         """The gateway, its configuration rendered for this stack's ports."""
@@ -264,7 +279,7 @@ class Stack:
             ("0.0.0.0", USUAL["gateway_metrics"]): (LOCALHOST, self.ports["gateway_metrics"]),
             (LOCALHOST, USUAL["gateway_admin"]): (LOCALHOST, self.ports["gateway_admin"]),
             ("otel-collector", 4318): (LOCALHOST, self.ports["web"]),
-            **{(part, USUAL[part]): (LOCALHOST, self.ports[part]) for part in (*SERVICES, "web")},
+            **{(part, USUAL[part]): (LOCALHOST, self.behind_gateway(part)) for part in (*SERVICES, "web")},
         }
         folder = self.data / "gateway"
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,109 @@
+"""A TCP proxy in front of one server as one process sees it, whose link can be cut, delayed or half closed.
+
+Nothing that was taken is thrown away and nothing is made up, as with a real network: what a fault holds back is
+delivered when it heals, or the connection is reset.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Literal, Self
+
+Mode = Literal["up", "refuse", "blackhole", "latency", "half-open"]
+"""`up`: as if it were not there. `refuse`: open connections are reset, new ones too. `blackhole`: connections stand
+open, nothing passes. `latency`: what passes is late. `half-open`: requests pass, answers do not."""
+
+CHUNK = 64 * 1024
+BUFFERED = 256 * 1024
+
+Backends = Callable[[], Sequence[int]]
+
+
+class Proxy:
+    """One link: a port on loopback whose connections go to one of the ports that `backends` gives at that time."""
+
+    def __init__(self, name: str, backends: Backends, *, port: int, seed: int = 0) -> None:
+        self.name, self.port = name, port
+        self.mode: Mode = "up"
+        self.delay = 0.0
+        self._backends = backends
+        self._chance = random.Random(f"{seed}:{name}")
+        self._open = asyncio.Event()
+        self._open.set()
+        self._answers = asyncio.Event()
+        self._answers.set()
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._next = 0
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=BUFFERED)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._server:
+            self._server.close()
+        self.reset()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def set(self, mode: Mode, *, delay: float = 0.3) -> None:
+        """Change how the link behaves from now on; `delay` is that of `latency`, in seconds each way."""
+        self.mode = mode
+        self.delay = delay if mode == "latency" else 0.0
+        for gate, shut in ((self._open, mode == "blackhole"), (self._answers, mode in {"blackhole", "half-open"})):
+            gate.clear() if shut else gate.set()
+        if mode == "refuse":
+            self.reset()
+
+    def reset(self) -> None:
+        """Reset every connection there is (RST: both ends know at once)."""
+        for writer in list(self._writers):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            if self.mode == "refuse":
+                return
+            await self._open.wait()
+            there, back = await self._connect()
+            self._writers.add(back)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._pump(reader, back, self._open))
+                    group.create_task(self._pump(there, writer, self._answers))
+            finally:
+                self._writers.discard(back)
+                back.transport.abort()
+        except* (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the next backend that takes one. Raises OSError when none does."""
+        ports = list(self._backends())
+        for _ in ports:
+            self._next += 1
+            with suppress(OSError):
+                return await asyncio.open_connection("127.0.0.1", ports[self._next % len(ports)], limit=BUFFERED)
+        raise ConnectionRefusedError(self.name)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event) -> None:
+        while chunk := await reader.read(CHUNK):
+            if self.delay:
+                await asyncio.sleep(self.delay * self._chance.uniform(0.5, 1.5))
+            await gate.wait()
+            writer.write(chunk)
+            await writer.drain()
+        if writer.can_write_eof():
+            writer.write_eof()

@@ -24,6 +24,7 @@ from faststream.message import AckStatus, StreamMessage
 from pymongo.errors import PyMongoError
 
 from shared.delivery import Delivery, Fenced, Letter
+from shared.faults import fault_point
 from shared.fuse import Fuse
 from shared.reactions import Reactions
 from shared.store import DatabaseDown
@@ -221,6 +222,9 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Let the batch in hand finish, so that the next owner seldom meets the fence."""
         self._generation += 1
+        if self._busy.locked():
+            log.info("rebalance with a batch in hand")
+            fault_point("in_rebalance")
         try:
             async with asyncio.timeout(HAND_OVER_SECONDS):
                 async with self._busy:

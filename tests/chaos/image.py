@@ -1,0 +1,191 @@
+"""All that is left of a run, as the checker sees it: the whole log, the databases, what the clients know."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiokafka import AIOKafkaConsumer
+from pymongo import AsyncMongoClient
+
+from deploy.topics import read
+from tests.chaos.faults import POISONED
+from tests.chaos.history import History
+
+Row = Mapping[str, Any]
+
+KEPT = {
+    "identity": ("_outbox",),
+    "posting": ("employers", "gigs", "placements"),
+    "workers": ("workers", "presences"),
+    "matching": ("gigs", "seats", "waiting", "profiles", "commitments", "offers", "placements"),
+    "rights": ("agreements", "covers", "shifts", "cancellations"),
+    "notify": ("messages", "deliveries"),
+}
+"""The collections that are compared, by database."""
+OWN = ("_outbox", "_dead", "_blocked", "_fences", "_fuses")
+LARGE = {"matching": {"terms.content": 0, "reasons": 0, "trace": 0, "terms.place": 0}, "rights": {"text": 0}}
+"""What is not compared and would fill the memory of a long run."""
+
+
+@dataclass
+class Said:
+    """One event of the log; what was published twice stands here once."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: str
+    id: str
+    type: str
+    subject: str
+    sequence: int
+    body: dict[str, Any]
+
+
+@dataclass
+class Image:
+    """Databases are `databases[service][collection][id]`; `poison` is (topic, partition, offset) to the record's type.
+
+    `standing` are the changes of matching's placements in the order of their commits: (worker, placement, gig, period,
+    whether it stands from now on).
+    """
+
+    history: History
+    log: list[Said] = field(default_factory=list)
+    databases: dict[str, dict[str, dict[str, Row]]] = field(default_factory=dict)
+    ends: dict[tuple[str, int], int] = field(default_factory=dict)
+    poison: dict[tuple[str, int, int], str | None] = field(default_factory=dict)
+    letters: dict[str, set[str]] = field(default_factory=dict)
+    inbox: dict[str, set[str]] = field(default_factory=dict)
+    standing: list[tuple[str, str, str, tuple[str, str], bool]] = field(default_factory=list)
+    repeats: int = 0
+    changed: list[str] = field(default_factory=list)
+    """Ids of events that stand in the log twice, and not alike."""
+
+    def of(self, *types: str) -> list[Said]:
+        """The events of these types, named without their version, in the order of each partition."""
+        return [said for said in self.log if said.type in types]
+
+
+async def take(mongo_url: str, kafka: str, history: History) -> Image:
+    """Read everything there is."""
+    image = Image(history)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_url)
+    try:
+        for service, collections in KEPT.items():
+            found = image.databases[service] = {}
+            for name in dict.fromkeys((*collections, *OWN)):
+                rows = client[service][name].find({}, LARGE.get(service) if name in collections else None)
+                found[name] = {row["_id"]: row async for row in rows}
+            image.inbox[service] = {row["_id"] async for row in client[service]["_inbox"].find({}, {"_id": 1})}
+        image.standing = [change async for change in _standing(client)]
+    finally:
+        await client.close()
+    topics = read()
+    await _read_log(kafka, [topic.name for topic in topics if not topic.name.endswith(".dead")], image)
+    for service in KEPT:
+        if any(topic.name == f"{service}.dead" for topic in topics):
+            image.letters[service] = {
+                _header(record, "dead_origin") or "" async for record in records(kafka, [f"{service}.dead"], {})
+            }
+    return image
+
+
+async def _read_log(kafka: str, topics: Iterable[str], image: Image) -> None:
+    seen: dict[str, int] = {}
+    async for record in records(kafka, topics, image.ends):
+        key = (record.key or b"").decode(errors="replace")
+        if key.startswith(POISONED.decode()):
+            image.poison[record.topic, record.partition, record.offset] = _header(record, "ce_type")
+            continue
+        headers = {name: (value or b"").decode() for name, value in record.headers}
+        id, digest = headers["ce_id"], hash((record.topic, headers["ce_subject"], record.value))
+        if id in seen:
+            image.repeats += 1
+            if seen[id] != digest:
+                image.changed.append(id)
+            continue
+        seen[id] = digest
+        type_ = headers["ce_type"].partition(".")[2].rpartition(".")[0]
+        sequence = int(headers["ce_sequence"])
+        body = _slim(orjson.loads(record.value))
+        at = record.topic, record.partition, record.offset
+        image.log.append(Said(*at, key, id, type_, headers["ce_subject"], sequence, body))
+
+
+def _slim(body: dict[str, Any]) -> dict[str, Any]:
+    if "terms" in body:
+        body["terms"] = {name: body["terms"][name] for name in ("period", "headcount", "employer_id")}
+    body.pop("reasons", None)
+    if "profile" in body:
+        body["profile"] = {name: body["profile"][name] for name in ("revision", "accepts_automatically")}
+    return body
+
+
+async def records(kafka: str, topics: Iterable[str], ends: dict[tuple[str, int], int]) -> Any:
+    """Every record of topics, each partition in its order; `ends` is filled with where each ends."""
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        places = await consumer.end_offsets(consumer.assignment())
+        ends |= {(place.topic, place.partition): end for place, end in places.items()}
+        await consumer.seek_to_beginning()
+        left = {place for place, end in places.items() if end}
+        while left:
+            for place, found in (await consumer.getmany(timeout_ms=500, max_records=5_000)).items():
+                for record in found:
+                    yield record
+                if found and found[-1].offset >= places[place] - 1:
+                    left.discard(place)
+    finally:
+        await consumer.stop()
+
+
+def _header(record: Any, name: str) -> str | None:
+    value = dict(record.headers).get(name)
+    return value.decode(errors="replace") if value else None
+
+
+async def _standing(client: AsyncMongoClient[dict[str, Any]]) -> Any:
+    """Matching's placements as the database's own log has them: committed one after another, whoever did it."""
+    placements: dict[str, tuple[str, str, tuple[str, str]]] = {}
+    oplog = client["local"]["oplog.rs"].find({}, {"o": 1, "o2": 1, "op": 1, "ns": 1}, sort=[("$natural", 1)])
+    async for entry in oplog:
+        for op in _flat(entry):
+            if op.get("ns") != "matching.placements":
+                continue
+            new = op["o"]
+            id = new.get("_id") or op.get("o2", {}).get("_id")
+            status = new.get("status") or _changed(new, "status")
+            if "worker_id" in new:
+                period = new["terms"]["period"]
+                placements[id] = new["worker_id"], new["gig_id"], (str(period["start"]), str(period["end"]))
+            if status and id in placements:
+                worker, gig, span = placements[id]
+                yield worker, id, gig, span, status in ("placed", "awaiting-confirmation")
+
+
+def _flat(entry: Row) -> Iterator[Row]:
+    """The operations of an oplog entry, those of a transaction one by one."""
+    if entry["op"] == "c":
+        for inner in entry["o"].get("applyOps", ()):
+            yield from _flat(inner)
+    elif entry["op"] in ("i", "u"):
+        yield entry
+
+
+def _changed(diff: Row, name: str) -> Any:
+    for part in ("u", "i"):
+        if name in diff.get("diff", {}).get(part, {}):
+            return diff["diff"][part][name]
+    return None
+
+
+def by(said: Iterable[Said], name: str) -> dict[str, list[Said]]:
+    """Events by a field of their body."""
+    found: dict[str, list[Said]] = defaultdict(list)
+    for each in said:
+        found[each.body[name]].append(each)
+    return found

@@ -1,0 +1,227 @@
+"""One run: warm-up, faults, heal, quiesce, stop, check."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pymongo import AsyncMongoClient
+
+from deploy.local.kafka_dist import Say
+from deploy.topics import read
+from shared.bus import log_bounds
+from shared.tasks import end_tasks
+from tests.chaos.checker import Report, check
+from tests.chaos.faults import Faults
+from tests.chaos.history import History
+from tests.chaos.schedule import Fault, plan
+from tests.chaos.stack import REACTING, ChaosStack
+from tests.chaos.witness import Retries, Seen, seen
+from tests.chaos.workload import Size, Workload
+
+SECONDS_PER_KILL = 2.0
+WARM_UP_SECONDS = 8.0
+BACK_SECONDS = 240.0
+"""After healing, all is ready, and later nothing is on its way, within this; no person helps."""
+GRACE_SECONDS = 40.0
+"""What a process has to stop in (docker-compose.yml: stop_grace_period)."""
+MORE_ZOMBIES = 4
+"""A sleeper may wake with nothing in hand; so many more are tried before a run counts for nothing."""
+
+
+@dataclass
+class Result:
+    """What a run came to; `findings` are faults of the product that no file or log of the checker shows."""
+
+    kills: int
+    report: Report
+    seen: Seen
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        return self.report.clean and not self.findings and not self.seen.missing
+
+    @property
+    def line(self) -> str:
+        return self.report.line(kills=self.kills)
+
+
+async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, size: Size, say: Say) -> Result:
+    """Start everything in `folder`, let it suffer, and judge.
+
+    Raises CannotRun when something on this machine is in the way.
+    """
+    stack = ChaosStack(folder / "stack", seed=seed, own_disks=True, say=lambda line: None)
+    say("starting two processes of each reacting service, and a proxy on every link")
+    async with stack:
+        if not stack.keeps_its_log:
+            say("the fallback broker keeps no log and has one door: it is not killed and its links are not cut")
+        if not stack.disks:
+            say("disks are not filled: mounting small ones is not allowed here")
+        history = History(folder / "history.jsonl")
+        workload = Workload(
+            gateway=stack.edge,
+            web=stack.url("web"),
+            operator_password=stack.operator_password,
+            seed=seed,
+            history=history,
+            size=size,
+        )
+        await workload.prepare()
+        say("people and employers are there; warm-up")
+        faults, retries, over = Faults(stack, seed), Retries(stack), asyncio.Event()
+        findings: list[str] = []
+        async with beside(workload.run(over)) as working, beside(retries.watch()):
+            await asyncio.sleep(WARM_UP_SECONDS)
+            seconds = minutes * 60 if minutes else kills * SECONDS_PER_KILL
+            await suffer(stack, faults, plan_for(stack, seed, kills, seconds), history, say)
+            await one_more_zombie(stack, faults, say)
+            say("healed: everything must come back by itself")
+            findings += await come_back(stack)
+            await asyncio.sleep(3)
+            over.set()
+            await working
+        say("no more calls; waiting until nothing is on its way")
+        findings += await quiesce(stack)
+        findings += await stop_all(stack)
+        say(f"reading {history} and the whole log")
+        report = await check(
+            mongo_url=stack.mongo_url,
+            kafka=stack.kafka,
+            history=history,
+        )
+        found = seen(stack, faults.woken, retries)
+        found.repeats = report.repeats
+        tell(faults, found, say)
+        return Result(faults.kills, report, found, findings)
+
+
+def plan_for(stack: ChaosStack, seed: int, kills: int, seconds: float) -> list[Fault]:
+    names = [name for service in stack.wanted for name in stack.names(service)]
+    links = [link.name for link in stack.links if link.end in {*names, "gateway", "clients"}]
+    disks = sorted(set(stack.disks) - (set() if stack.keeps_its_log else {"kafka"}))
+    return plan(seed, kills, seconds, names=names, links=links, broker=stack.keeps_its_log, disks=disks)
+
+
+@asynccontextmanager
+async def beside(work: Any) -> AsyncIterator[asyncio.Task[None]]:
+    """Run something beside the block; what it raises is raised at its end, and the block's end ends it."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        if not task.done():
+            await end_tasks(task)
+    if not task.cancelled() and (error := task.exception()):
+        raise error
+
+
+async def suffer(
+    stack: ChaosStack, faults: Faults, faults_planned: Sequence[Fault], history: History, say: Say
+) -> None:
+    began = time.monotonic()
+
+    async def tell_forever() -> None:
+        while True:
+            await asyncio.sleep(10)
+            say(
+                f"{time.monotonic() - began:.0f} s: {faults.kills} kills, {sum(faults.done.values())} faults, {history}"
+            )
+
+    async with beside(tell_forever()), beside(faults.echo()):
+        await faults.run(faults_planned)
+
+
+async def one_more_zombie(stack: ChaosStack, faults: Faults, say: Say) -> None:
+    for n in range(MORE_ZOMBIES):
+        if seen(stack, faults.woken, Retries(stack)).fenced_zombies:
+            return
+        name = ("matching", "notify-2", "matching-2", "notify")[n]
+        say(f"no sleeper has met the fence yet: {name} sleeps too")
+        await faults.do(Fault(0, "zombie", name, seconds=13))
+
+
+async def come_back(stack: ChaosStack) -> list[str]:
+    """What is not ready although nothing is in its way any more."""
+    for proxy in stack.proxies.values():
+        proxy.set("up")
+    waiting = {name for service in stack.wanted for name in stack.names(service)}
+    with suppress(TimeoutError):
+        async with asyncio.timeout(BACK_SECONDS):
+            while waiting:
+                for name in list(waiting):
+                    with suppress(OSError):
+                        if stack.processes[name].pid and await stack.processes[name].answers():
+                            waiting.discard(name)
+                await asyncio.sleep(0.5)
+    return [f"{name} never became ready again" for name in sorted(waiting)]
+
+
+async def quiesce(stack: ChaosStack) -> list[str]:
+    """Wait until outboxes are empty, every event is handled, and no timer rings soon; what still moves at the end."""
+    topics = [topic.name for topic in read() if not topic.name.endswith(".dead")]
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(stack.mongo_url, tz_aware=True)
+    moving: list[str] = []
+
+    async def still() -> list[str]:
+        found = []
+        soon = datetime.now(UTC) + timedelta(seconds=GRACE_SECONDS)
+        bounds = await log_bounds(stack.kafka, topics)
+        for service in REACTING:
+            db = client[service]
+            if rows := await db["_outbox"].count_documents({}):
+                found.append(f"{service}: {rows} events unpublished")
+            if timers := await db["_timers"].count_documents({"due_at": {"$lt": soon}}):
+                found.append(f"{service}: {timers} timers about to ring")
+            fences = {row["_id"]: row["next"] async for row in db["_fences"].find()}
+            behind = sum(
+                end - at
+                for name, at in fences.items()
+                for topic, part in [name.split(":")[1:]]
+                if (end := bounds[topic, int(part)][1]) > at
+            )
+            if behind:
+                found.append(f"{service}: {behind} events not handled")
+        return found
+
+    try:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(BACK_SECONDS):
+                calm = 0
+                while calm < 3:
+                    moving = await still()
+                    calm = 0 if moving else calm + 1
+                    await asyncio.sleep(0.5)
+                return []
+        return [f"still moving: {what}" for what in moving]
+    finally:
+        await client.close()
+
+
+async def stop_all(stack: ChaosStack) -> list[str]:
+    """Stop all processes of ours as an operator does: each ends well, and in its time."""
+    stack.calm()
+    findings = []
+
+    async def stop(name: str) -> None:
+        began = time.monotonic()
+        await stack.processes[name].stop()
+        code, seconds = await stack.processes[name].ended(), time.monotonic() - began
+        if code or seconds > GRACE_SECONDS:
+            findings.append(f"{name} ended with code {code} after {seconds:.0f} s")
+
+    await asyncio.gather(*(stop(name) for name in stack.running))
+    return findings
+
+
+def tell(faults: Faults, found: Seen, say: Say) -> None:
+    say("faults: " + ", ".join(f"{name} {times}" for name, times in sorted(faults.done.items())))
+    for name, seconds in sorted(faults.recovered.items()):
+        ordered = sorted(seconds)
+        say(f"ready again after a kill, {name}: median {ordered[len(ordered) // 2]:.1f} s, longest {ordered[-1]:.1f} s")
+    say(f"seen: {found}")

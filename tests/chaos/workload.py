@@ -1,0 +1,316 @@
+"""A small, crowded market: employers and workers as client apps, who send a command again until they hear how it ended.
+
+A few gigs are wanted by everybody, most by few; shifts meet, touch and overlap; offers are accepted twice at once, gigs
+amended and closed under the hands of those who accept, placements cancelled from both sides.
+"""
+
+import asyncio
+import random
+import re
+import uuid
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+
+from clients.city.people import People
+from tests.chaos.history import Call, History
+
+DISTRICTS = {"430111": (28.112, 113.020), "430102": (28.190, 113.010), "430104": (28.200, 112.930)}
+SORTER, SKILL = "4-02-07-09", "parcel-sorting"
+SHIFTS = ((8, 12), (12, 16), (16, 20), (10, 14), (9, 17))
+"""Hours of a day: the first three touch, the others overlap them."""
+DAYS = 5
+PAUSE_AT_MOST = 2.0
+SEED = 2_024
+AGAIN_ON = {408, 425, 429, 500, 502, 503, 504}
+NOW = 0.05
+"""How soon somebody acts who acts without thinking, in seconds."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How many there are, and how long one of them waits between two acts, in seconds on average."""
+
+    employers: int = 8
+    workers: int = 48
+    pause: float = 0.6
+    hot: float = 0.15
+    """The share of gigs that have seats for few and are open to all."""
+
+
+class Cut(Exception):
+    """The run was ended before an answer came."""
+
+
+class App:
+    """One signed-in person's app."""
+
+    def __init__(self, market: "Workload", name: str) -> None:
+        self.name, self._market = name, market
+        self.id = ""
+        self._tokens: dict[str, str] = {}
+
+    async def sign_in(self, phone: str, role: str) -> None:
+        """By phone code, read where the SMS went; tries until it works."""
+        while True:
+            with suppress(httpx.HTTPError, LookupError):
+                before = len(await self._market.texts(phone))
+                await self._raw("POST", "identity/codes", {"phone": phone})
+                for _ in range(100):
+                    texts = await self._market.texts(phone)
+                    if len(texts) > before and (code := re.search(r"\b\d{6}\b", texts[-1])):
+                        return await self._take(grant_type="phone_code", phone=phone, code=code.group(), role=role)
+                    await asyncio.sleep(NOW)
+            await asyncio.sleep(1)
+
+    async def sign_in_by_password(self, username: str, password: str) -> None:
+        await self._take(grant_type="password", username=username, password=password)
+
+    async def _take(self, **grant: str) -> None:
+        answer = await self._raw("POST", "identity/token", grant)
+        if answer.is_error:
+            raise LookupError(answer.text)
+        self._tokens = answer.json()
+        self.id = self._tokens["account_id"]
+
+    async def _raw(self, method: str, path: str, body: Any = None, key: str = "") -> httpx.Response:
+        headers = {"accept-language": "en"}
+        if self._tokens:
+            headers["authorization"] = f"Bearer {self._tokens['access_token']}"
+        if key:
+            headers["idempotency-key"] = key
+        return await self._market.http.request(method, f"{self._market.gateway}/api/{path}", json=body, headers=headers)
+
+    async def do(self, command: str, method: str, path: str, body: Any = None, **facts: Any) -> Call:
+        """A command, under one key, sent until an answer comes. Raises `Cut` when the run ends before that."""
+        history = self._market.history
+        call = history.call(self.name, command, str(uuid.uuid4()), {"who": self.id, **facts})
+        pause = NOW
+        while True:
+            call.sent += 1
+            answer = None
+            with suppress(httpx.HTTPError):
+                answer = await self._raw(method, path, body, call.key)
+            if answer is not None and answer.status_code == 401:
+                with suppress(httpx.HTTPError, LookupError):
+                    await self._take(grant_type="refresh_token", refresh_token=self._tokens["refresh_token"])
+            elif answer is not None and answer.status_code not in AGAIN_ON:
+                told = answer.json() if answer.content else {}
+                if answer.is_error:
+                    history.ended(call, "failed", code=f"{answer.status_code} {told.get('code', '')}")
+                else:
+                    history.ended(call, "ok", answer=told)
+                return call
+            if self._market.cut.is_set():
+                raise Cut
+            await asyncio.sleep(pause * self._market.chance.uniform(0.5, 1))
+            pause = min(2 * pause, PAUSE_AT_MOST)
+
+    async def see(self, path: str) -> Any:
+        """What a GET gives; None when there is no answer now, or nothing there."""
+        with suppress(httpx.HTTPError):
+            answer = await self._raw("GET", path)
+            if answer.status_code == 200:
+                return answer.json()
+            if answer.status_code == 404:
+                return {"status": 404}
+        return None
+
+
+class Workload:
+    """`prepare` the people, `run` until told to stop. `gateway` may be behind links that fail; `web` gets the SMS."""
+
+    def __init__(
+        self, *, gateway: str, web: str, operator_password: str, seed: int, history: History, size: Size
+    ) -> None:
+        self.gateway, self.history, self.size = gateway, history, size
+        self.chance = random.Random(f"{seed}:workload")
+        self.cut = asyncio.Event()
+        self._sms, self._operator_password = f"{web}/sms", operator_password
+        self._people = People(SEED)
+        self._firms: list[App] = []
+        self._workers: list[App] = []
+        self._open: list[tuple[App, str]] = []
+        self.http = httpx.AsyncClient(
+            timeout=httpx.Timeout(10, connect=5),
+            limits=httpx.Limits(max_connections=200, max_keepalive_connections=100),
+            trust_env=False,
+        )
+
+    async def texts(self, phone: str) -> list[str]:
+        answer = await self.http.get(self._sms, params={"to": phone})
+        return [sms["text"] for sms in answer.raise_for_status().json()]
+
+    # --- before ----------------------------------------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """A clerk, verified employers, registered workers. Nothing fails yet; what does is raised."""
+        operator, clerk = App(self, "operator"), App(self, "clerk")
+        await operator.sign_in_by_password("operator", self._operator_password)
+        name, password = "clerk", "correct-horse-battery-staple"
+        made = {"username": name, "password": password, "districts": sorted(DISTRICTS)}
+        await operator.do("make-clerk", "POST", "identity/clerks", made)
+        await clerk.sign_in_by_password(name, password)
+        few = asyncio.Semaphore(8)
+
+        async def one(make: Coroutine[Any, Any, App], to: list[App]) -> None:
+            async with few:
+                to.append(await make)
+
+        async with asyncio.TaskGroup() as group:
+            for n in range(self.size.employers):
+                group.create_task(one(self._employer(clerk, n), self._firms))
+            for n in range(self.size.workers):
+                group.create_task(one(self._worker(n), self._workers))
+
+    async def _employer(self, clerk: App, n: int) -> App:
+        firm, app = self._people.employer(n), App(self, f"employer-{n}")
+        await app.sign_in(firm.phone, "employer")
+        form = {
+            "name": firm.name,
+            "credit_code": firm.credit_code,
+            "contact_name": "甲一",
+            "licence_no": firm.credit_code,
+            "district": sorted(DISTRICTS)[n % len(DISTRICTS)],
+        }
+        await app.do("register-employer", "PUT", "posting/employers/me", form)
+        path = f"posting/employers/{app.id}/verification"
+        await clerk.do("verify", "POST", path, {"approved": True}, employer_id=app.id)
+        return app
+
+    async def _worker(self, n: int) -> App:
+        person, app = self._people.worker(n), App(self, f"worker-{n}")
+        await app.sign_in(person.phone, "worker")
+        form = {
+            "name": person.name,
+            "id_number": person.id_number,
+            "district": sorted(DISTRICTS)[n % len(DISTRICTS)],
+            "skills": [SKILL],
+            "certificates": [],
+            "floor_fen_per_hour": 1_500,
+            "reach_m": 20_000,
+            "hardship": [],
+            "accepts_automatically": n % 5 == 0,
+            "consent": True,
+        }
+        await app.do("register-worker", "POST", "workers/registration", form)
+        contact = {"channel": "sms", "address": person.phone, "language": "zh", "consent": True}
+        await app.do("set-contact", "PUT", "notify/contact", contact)
+        return app
+
+    # --- acting ----------------------------------------------------------------------------------------------------
+
+    async def run(self, over: asyncio.Event) -> None:
+        """Everybody acts until `over`; then each command that was sent is still sent until its answer is known."""
+        async with asyncio.TaskGroup() as group:
+            for act, apps in ((self._hire, self._firms), (self._look_for_work, self._workers)):
+                for app in apps:
+                    group.create_task(self._live(app, act, over))
+
+    async def _live(self, app: App, act: Callable[[App], Coroutine[Any, Any, None]], over: asyncio.Event) -> None:
+        with suppress(Cut):
+            while not over.is_set():
+                await act(app)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(over.wait(), self.size.pause * self.chance.uniform(0.2, 1.8))
+
+    async def _hire(self, app: App) -> None:
+        own = [gig for firm, gig in self._open if firm is app]
+        match self.chance.random():
+            case x if x < 0.55 or not own:
+                await self._post(app)
+            case x if x < 0.70:
+                gig, headcount = self.chance.choice(own), self.chance.randint(1, 6)
+                changes = {"headcount": headcount}
+                await app.do("amend", "PATCH", f"posting/gigs/{gig}", changes, gig_id=gig, headcount=headcount)
+            case x if x < 0.80:
+                gig = self.chance.choice(own)
+                self._open.remove((app, gig))
+                await app.do("close", "POST", f"posting/gigs/{gig}/close", gig_id=gig)
+            case _:
+                await self._cancel_one(app, f"matching/gigs/{self.chance.choice(own)}/placements")
+
+    async def _post(self, app: App) -> None:
+        hot = self.chance.random() < self.size.hot
+        district, (lat, lon) = self.chance.choice(sorted(DISTRICTS.items()))
+        first, last = self.chance.choice(SHIFTS)
+        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+        day += timedelta(days=self.chance.randrange(DAYS))
+        headcount = self.chance.randint(3, 8) if hot else self.chance.randint(1, 2)
+        period = {"start": (day + timedelta(hours=first)).isoformat(), "end": (day + timedelta(hours=last)).isoformat()}
+        gig = {
+            "district": district,
+            "title": "快件分拣员（临时）",
+            "occupation": SORTER,
+            "content": "到件分拣，带班培训十分钟后上岗，提供饮水和手套。",
+            "place": {"lat": lat, "lon": lon, "address": "某分拨中心（虚构）"},
+            "period": period,
+            "headcount": headcount,
+            "pay": {"amount_fen": 4_000 if hot else 2_300, "unit": "hour", "mode": "same-day"},
+            "skills": [SKILL],
+            "certificates": [],
+            "meals": True,
+            "lodging": False,
+            "night_work": False,
+            "hiring": "instant",
+            "valid_until": period["start"],
+        }
+        call = await app.do("post", "POST", "posting/gigs", gig, district=district, headcount=headcount, period=period)
+        if call.status != "ok":
+            return
+        gig_id = call.answer["gig_id"]
+        self._open.append((app, gig_id))
+        if (seen := await app.see(f"posting/gigs/{gig_id}")) and seen.get("gig_id") != gig_id:
+            self.history.wrong.append(f"gig {gig_id} was confirmed and cannot be read")
+
+    async def _look_for_work(self, app: App) -> None:
+        if (here := await app.see("workers/me/check-in")) is None:
+            return
+        if "checkin_id" not in here:
+            await self._check_in(app)
+        elif self.chance.random() < 0.03:
+            checkin = here["checkin_id"]
+            await app.do("check-out", "POST", f"workers/check-ins/{checkin}/end", checkin_id=checkin)
+        if self.chance.random() < 0.08:
+            await self._cancel_one(app, "matching/placements")
+        offers = await app.see("matching/offers?limit=5")
+        for offer in [o for o in (offers or {}).get("items", ()) if o["state"] == "open"][:2]:
+            await self._answer(app, offer["offer_id"])
+
+    async def _check_in(self, app: App) -> None:
+        district, (lat, lon) = self.chance.choice(sorted(DISTRICTS.items()))
+        districts = [district, *self.chance.sample(sorted(DISTRICTS.keys() - {district}), self.chance.randrange(3))]
+        position = {"lat": round(lat + self.chance.uniform(-0.01, 0.01), 5), "lon": lon}
+        body = {"districts": districts, "position": position}
+        call = await app.do("check-in", "POST", "workers/check-ins", body, districts=districts)
+        if call.status == "ok":
+            id, seen = call.answer["checkin_id"], await app.see("workers/me/check-in") or {}
+            # None at all is right: an automatic acceptance may have ended it since.
+            if seen.get("checkin_id", id) != id:
+                self.history.wrong.append(f"check-in {id} was confirmed and another is read")
+
+    async def _answer(self, app: App, offer: str) -> None:
+        accept = f"matching/offers/{offer}/accept"
+        match self.chance.random():
+            case x if x < 0.15:
+                await app.do("decline", "POST", f"matching/offers/{offer}/decline", offer_id=offer)
+            case x if x < 0.30:
+                await asyncio.gather(*(app.do("accept", "POST", accept, offer_id=offer) for _ in range(2)))
+            case _:
+                call = await app.do("accept", "POST", accept, offer_id=offer)
+                if call.status == "ok":
+                    id = call.answer["placement_id"]
+                    seen = await app.see(f"matching/placements/{id}")
+                    if seen and seen.get("placement_id") != id:
+                        self.history.wrong.append(f"placement {id} was confirmed and cannot be read")
+
+    async def _cancel_one(self, app: App, where: str) -> None:
+        found = await app.see(where)
+        standing = [p["placement_id"] for p in (found or {}).get("items", ()) if p["status"] == "placed"]
+        if standing:
+            id = self.chance.choice(standing)
+            await app.do("cancel", "POST", f"matching/placements/{id}/cancel", placement_id=id)

@@ -55,7 +55,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         self._delivery, self._reactions, self._service = delivery, reactions, service
         self._kafka = kafka
         self._next: dict[TopicPartition, int] = {}
-        self._gap_seen: dict[TopicPartition, int] = {}
+        self._asked_again: dict[TopicPartition, tuple[int, int]] = {}
         self._generation = 0
         self._busy = asyncio.Lock()
         self._chores: asyncio.Task[None] | None = None
@@ -201,18 +201,22 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         letters = [letter for letter in letters if letter.offset >= at]
         if not letters:
             return
-        if letters[0].offset > at and self._gap_seen.get(place) != at:
-            # Fetched before a seek, or truly gone (retention): asked for once more, it shows which.
-            self._gap_seen[place] = at
-            self._go_to(place, at)
+        if letters[0].offset > at and self._asked_again.get(place) != (self._generation, at):
+            # Fetched before a seek, or truly gone (retention): asked for once more, it shows which. What was asked for
+            # before a rebalance does not count: the answer may have been dropped with it.
+            if self._go_to(place, at):
+                self._asked_again[place] = self._generation, at
             return
         self._next[place] = await self._delivery.deliver(self._fence(place), at, letters)
 
-    def _go_to(self, place: TopicPartition, offset: int) -> None:
+    def _go_to(self, place: TopicPartition, offset: int) -> bool:
+        """Go on at this offset; whether the consumer has been told, which one without the partition cannot be."""
         self._next[place] = offset
         consumer = self._consumer
-        if consumer is not None and place in consumer.assignment():
-            consumer.seek(place, offset)
+        if consumer is None or place not in consumer.assignment():
+            return False
+        consumer.seek(place, offset)
+        return True
 
     def _fence(self, place: TopicPartition) -> str:
         return f"{self._service}:{place.topic}:{place.partition}"

@@ -479,7 +479,7 @@ def _dead_letters(service: str, image: Image, topics: set[str], report: Report) 
     }
     dead = {(row["topic"], row["partition"], row["offset"]): row for row in image.databases[service]["_dead"].values()}
     for place in sorted(planted - dead.keys()):
-        report.add("dead", f"{service}: {_at(place)} is no event and was not set aside")
+        report.add("dead", f"{service}: {_at(place)} (type {image.poison[place]}) is no event and was not set aside")
     for place in sorted(dead.keys() - planted):
         report.add(
             "dead", f"{service}: {_at(place)} was set aside: {dead[place]['kind']}, {dead[place]['reason'][:120]}"

@@ -129,8 +129,8 @@ class Faults:
         """Stop it in the middle of a batch until its group has given its partitions away, then let it go on."""
         await self._ready(name)
         process = self.stack.processes[name]
-        with self._links(f"{name}>mongo", "latency", 0.8):
-            await asyncio.sleep(3)
+        with self._links(f"{name}>mongo", "latency", 1.5):
+            await asyncio.sleep(4)
             await process.kill(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         self.woken.append((name, time.time()))

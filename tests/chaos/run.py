@@ -143,7 +143,7 @@ async def one_more_zombie(stack: ChaosStack, faults: Faults, say: Say) -> None:
             return
         name = ("matching", "notify-2", "matching-2", "notify")[n]
         say(f"no sleeper has met the fence yet: {name} sleeps too")
-        await faults.do(Fault(0, "zombie", name, seconds=13))
+        await faults.do(Fault(0, "zombie", name, seconds=20))
 
 
 async def come_back(stack: ChaosStack) -> list[str]:

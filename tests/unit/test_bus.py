@@ -1,0 +1,90 @@
+"""What the consumer makes of offsets that are missing: an event is passed over only when Kafka has it no more."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+
+from shared.bus import Bus
+from shared.delivery import Letter
+from shared.reactions import Reactions
+
+PLACE = TopicPartition("posting.gig", 2)
+
+
+class Consumer:
+    def __init__(self) -> None:
+        self.assigned, self.sought = {PLACE}, list[int]()
+
+    def assignment(self) -> set[TopicPartition]:
+        return self.assigned
+
+    def seek(self, place: TopicPartition, offset: int) -> None:
+        assert place in self.assigned
+        self.sought.append(offset)
+
+
+class Delivery:
+    """Remembers what was handed over; the partition is at offset 0."""
+
+    def __init__(self) -> None:
+        self.handled: list[int] = []
+
+    async def fence(self, name: str) -> int:
+        return 0
+
+    async def deliver(self, fence: str, expected: int, letters: Sequence[Letter]) -> int:
+        self.handled += [letter.offset for letter in letters]
+        return letters[-1].offset + 1
+
+
+class Fuse:
+    blown = False
+
+    def count(self, dead: int, handled: int) -> None: ...
+
+
+@pytest.fixture
+def consumer(monkeypatch: pytest.MonkeyPatch) -> Consumer:
+    made = Consumer()
+    monkeypatch.setattr(Bus, "_consumer", made)
+    return made
+
+
+def letters(*offsets: int) -> list[Letter]:
+    return [Letter(PLACE.topic, PLACE.partition, offset, b"", {}, b"") for offset in offsets]
+
+
+def bus(delivery: Any) -> Bus:
+    fuse: Any = Fuse()
+    return Bus("127.0.0.1:1", delivery, Reactions(), fuse, service="ledger", drain_seconds=1)
+
+
+async def test_what_is_missing_is_asked_for_again_and_then_believed(consumer: Consumer) -> None:
+    delivery = Delivery()
+    ours = bus(delivery)
+    await ours._handle(PLACE, letters(5, 6))
+    assert (delivery.handled, consumer.sought) == ([], [0, 0])
+    await ours._handle(PLACE, letters(5, 6))
+    assert delivery.handled == [5, 6]
+
+
+async def test_an_answer_that_a_rebalance_took_away_is_not_believed(consumer: Consumer) -> None:
+    delivery = Delivery()
+    ours = bus(delivery)
+    await ours._handle(PLACE, letters(5, 6))
+    ours._generation += 1  # the batch that held 0 to 4 was dropped
+    await ours._handle(PLACE, letters(5, 6))
+    assert delivery.handled == []
+    await ours._handle(PLACE, letters(0, 1))
+    assert delivery.handled == [0, 1]
+
+
+async def test_who_does_not_hold_the_partition_has_not_asked(consumer: Consumer) -> None:
+    delivery = Delivery()
+    ours = bus(delivery)
+    consumer.assigned = set()
+    for _ in range(3):
+        await ours._handle(PLACE, letters(5, 6))
+    assert delivery.handled == []

@@ -173,7 +173,7 @@ class ChaosStack(Stack):
         while True:
             await process.ended()
             await asyncio.sleep(self._pauses.uniform(0.05, 0.5))
-            with suppress(CannotRun):  # what it needs is cut off, or it was killed while it started: again
+            with suppress(CannotRun, OSError):  # what it needs is cut off, its disk is full, it was killed: again
                 await self.start(name)
                 self.restarts += 1
 
@@ -213,9 +213,9 @@ class ChaosStack(Stack):
     def fill(self, server: str) -> Path:
         """Fill a server's disk to the last byte; the file to remove for an end of it."""
         ballast = self.disks[server] / "ballast"
-        with ballast.open("wb") as file, suppress(OSError):
-            os.posix_fallocate(file.fileno(), 0, os.statvfs(self.disks[server]).f_bavail * 4096)
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
+            disk = os.statvfs(self.disks[server])
+            os.posix_fallocate(file.fileno(), 0, max(1, disk.f_bavail * disk.f_frsize))
             while True:
                 file.write(bytes(4096))
-                file.flush()
         return ballast

@@ -62,6 +62,11 @@ MUTANTS = (
                 "for document in (seat, offer, commitments, placement):",
                 "for document in (seat, offer, placement):",
             ),
+            (
+                "services/matching/deals.py",
+                "    unit.save(placement)\n    unit.save(commitments)\n    unit.publish(made(placement))",
+                "    unit.save(placement)\n    unit.publish(made(placement))",
+            ),
         ),
     ),
     Mutant(

@@ -51,18 +51,45 @@ class Result:
         return self.report.line(kills=self.kills)
 
 
-async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, size: Size, say: Say) -> Result:
-    """Start everything in `folder`, let it suffer, and judge.
+@dataclass
+class Market:
+    """A stack with people in it. `findings` are what the run itself saw go wrong, before any log is read."""
+
+    stack: ChaosStack
+    history: History
+    workload: Workload
+    say: Say
+    findings: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def busy(self) -> AsyncIterator[None]:
+        """People act during the block, and after it until each has heard how their last command ended."""
+        over = asyncio.Event()
+        async with beside(self.workload.run(over)) as working:
+            await asyncio.sleep(WARM_UP_SECONDS)
+            yield
+            await asyncio.sleep(WARM_UP_SECONDS)
+            over.set()
+            await working
+
+    async def judged(self) -> Report:
+        """Wait until nothing is on its way, stop all processes of ours, and read what they left."""
+        self.say("no more calls; waiting until nothing is on its way")
+        self.findings += await quiesce(self.stack)
+        self.findings += await stop_all(self.stack)
+        self.say(f"reading {self.history} and the whole log")
+        return await check(mongo_url=self.stack.mongo_url, kafka=self.stack.kafka, history=self.history)
+
+
+@asynccontextmanager
+async def market(folder: Path, *, seed: int, size: Size, say: Say, replicas: int = 2) -> AsyncIterator[Market]:
+    """Start everything in `folder`, with clerks, verified employers and registered workers.
 
     Raises CannotRun when something on this machine is in the way.
     """
-    stack = ChaosStack(folder / "stack", seed=seed, own_disks=True, say=lambda line: None)
-    say("starting two processes of each reacting service, and a proxy on every link")
+    stack = ChaosStack(folder / "stack", seed=seed, replicas=replicas, own_disks=True, say=lambda line: None)
+    say(f"starting {replicas} of each reacting service, and a proxy on every link")
     async with stack:
-        if not stack.keeps_its_log:
-            say("the fallback broker keeps no log and has one door: it is not killed and its links are not cut")
-        if not stack.disks:
-            say("disks are not filled: mounting small ones is not allowed here")
         history = History(folder / "history.jsonl")
         workload = Workload(
             gateway=stack.edge,
@@ -74,31 +101,32 @@ async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, siz
         )
         await workload.prepare()
         say("people and employers are there; warm-up")
-        faults, retries, over = Faults(stack, seed), Retries(stack), asyncio.Event()
-        findings: list[str] = []
-        async with beside(workload.run(over)) as working, beside(retries.watch()):
-            await asyncio.sleep(WARM_UP_SECONDS)
+        try:
+            yield Market(stack, history, workload, say)
+        finally:
+            history.close()
+
+
+async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, size: Size, say: Say) -> Result:
+    """Let a market suffer, and judge. Raises CannotRun."""
+    async with market(folder, seed=seed, size=size, say=say) as whole:
+        stack, history = whole.stack, whole.history
+        if not stack.keeps_its_log:
+            say("the fallback broker keeps no log and has one door: it is not killed and its links are not cut")
+        if not stack.disks:
+            say("disks are not filled: mounting small ones is not allowed here")
+        faults, retries = Faults(stack, seed), Retries(stack)
+        async with whole.busy(), beside(retries.watch()):
             seconds = minutes * 60 if minutes else kills * SECONDS_PER_KILL
-            await suffer(stack, faults, plan_for(stack, seed, kills, seconds), history, say)
+            await suffer(faults, plan_for(stack, seed, kills, seconds), history, say)
             await one_more_zombie(stack, faults, say)
             say("healed: everything must come back by itself")
-            findings += await come_back(stack)
-            await asyncio.sleep(3)
-            over.set()
-            await working
-        say("no more calls; waiting until nothing is on its way")
-        findings += await quiesce(stack)
-        findings += await stop_all(stack)
-        say(f"reading {history} and the whole log")
-        report = await check(
-            mongo_url=stack.mongo_url,
-            kafka=stack.kafka,
-            history=history,
-        )
+            whole.findings += await come_back(stack)
+        report = await whole.judged()
         found = seen(stack, faults.woken, retries)
         found.repeats = report.repeats
-        tell(faults, found, say)
-        return Result(faults.kills, report, found, findings)
+        tell(faults, found, report, say)
+        return Result(faults.kills, report, found, whole.findings)
 
 
 def plan_for(stack: ChaosStack, seed: int, kills: int, seconds: float) -> list[Fault]:
@@ -121,9 +149,7 @@ async def beside(work: Any) -> AsyncIterator[asyncio.Task[None]]:
         raise error
 
 
-async def suffer(
-    stack: ChaosStack, faults: Faults, faults_planned: Sequence[Fault], history: History, say: Say
-) -> None:
+async def suffer(faults: Faults, faults_planned: Sequence[Fault], history: History, say: Say) -> None:
     began = time.monotonic()
 
     async def tell_forever() -> None:
@@ -219,7 +245,8 @@ async def stop_all(stack: ChaosStack) -> list[str]:
     return findings
 
 
-def tell(faults: Faults, found: Seen, say: Say) -> None:
+def tell(faults: Faults, found: Seen, report: Report, say: Say) -> None:
+    say(f"{report.events} events")
     say("faults: " + ", ".join(f"{name} {times}" for name, times in sorted(faults.done.items())))
     for name, seconds in sorted(faults.recovered.items()):
         ordered = sorted(seconds)

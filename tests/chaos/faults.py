@@ -14,6 +14,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
+from pymongo import AsyncMongoClient
+from pymongo.errors import PyMongoError
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
@@ -129,13 +131,23 @@ class Faults:
         """Stop it in the middle of a batch until its group has given its partitions away, then let it go on."""
         await self._ready(name)
         process = self.stack.processes[name]
-        with self._links(f"{name}>mongo", "latency", 1.5):
-            await asyncio.sleep(4)
+        await self._short_transactions()
+        with self._links(f"{name}>mongo", "latency", 0.5):
+            await asyncio.sleep(3)
             await process.kill(signal.SIGSTOP)
         await asyncio.sleep(seconds)
         self.woken.append((name, time.time()))
         await process.kill(signal.SIGCONT)
         await self._ready(name)
+
+    async def _short_transactions(self) -> None:
+        """Have the server end a sleeper's transaction soon, so that another can act before it wakes.
+
+        A sleeper gives up a batch by itself after 20 s (shared/store.py), and then never meets the fence.
+        """
+        with suppress(PyMongoError):
+            async with AsyncMongoClient[dict[str, Any]](self.stack.mongo_url, serverSelectionTimeoutMS=2_000) as client:
+                await client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=3)
 
     async def _running(self, name: str, *, other_than: int | None = None) -> int:
         """Its process id, once it runs; in another life than the given one."""

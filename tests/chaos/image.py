@@ -48,6 +48,7 @@ class Said:
 class Image:
     """Databases are `databases[service][collection][id]`; `poison` is (topic, partition, offset) to the record's type.
 
+    `places` says which event stands where in the log; `letters` what each dead-letter topic tells of, by place.
     `standing` are the changes of matching's placements in the order of their commits: (worker, placement, gig, period,
     whether it stands from now on).
     """
@@ -57,6 +58,7 @@ class Image:
     databases: dict[str, dict[str, dict[str, Row]]] = field(default_factory=dict)
     ends: dict[tuple[str, int], int] = field(default_factory=dict)
     poison: dict[tuple[str, int, int], str | None] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
     letters: dict[str, set[str]] = field(default_factory=dict)
     inbox: dict[str, set[str]] = field(default_factory=dict)
     standing: list[tuple[str, str, str, tuple[str, str], bool]] = field(default_factory=list)
@@ -102,6 +104,7 @@ async def _read_log(kafka: str, topics: Iterable[str], image: Image) -> None:
             continue
         headers = {name: (value or b"").decode() for name, value in record.headers}
         id, digest = headers["ce_id"], hash((record.topic, headers["ce_subject"], record.value))
+        image.places[f"{record.topic}:{record.partition}:{record.offset}"] = id
         if id in seen:
             image.repeats += 1
             if seen[id] != digest:

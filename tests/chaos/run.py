@@ -15,9 +15,11 @@ from deploy.local.kafka_dist import Say
 from deploy.topics import read
 from shared.bus import log_bounds
 from shared.tasks import end_tasks
-from tests.chaos.checker import Report, check
+from tests.chaos.checker import Report, check, judge
 from tests.chaos.faults import Faults
 from tests.chaos.history import History
+from tests.chaos.image import take
+from tests.chaos.repair import damage_and_mend, give_up_poison
 from tests.chaos.schedule import Fault, plan
 from tests.chaos.stack import REACTING, ChaosStack
 from tests.chaos.witness import Retries, Seen, seen
@@ -122,7 +124,14 @@ async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, siz
             await one_more_zombie(stack, faults, say)
             say("healed: everything must come back by itself")
             whole.findings += await come_back(stack)
+            say("a record is damaged, and mended by an operator")
+            whole.findings += await damage_and_mend(stack, whole.workload)
         report = await whole.judged()
+        whole.findings += await give_up_poison(stack)
+        without = await take(stack.mongo_url, stack.kafka, history)
+        without.poison.clear()
+        without.letters.clear()
+        whole.findings += [f"after poison was dropped: {finding}" for finding in judge(without).findings]
         found = seen(stack, faults.woken, retries)
         found.repeats = report.repeats
         tell(faults, found, report, say)
@@ -169,7 +178,7 @@ async def one_more_zombie(stack: ChaosStack, faults: Faults, say: Say) -> None:
             return
         name = ("matching", "notify-2", "matching-2", "notify")[n]
         say(f"no sleeper has met the fence yet: {name} sleeps too")
-        await faults.do(Fault(0, "zombie", name, seconds=20))
+        await faults.do(Fault(0, "zombie", name, seconds=14))
 
 
 async def come_back(stack: ChaosStack) -> list[str]:

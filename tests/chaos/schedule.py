@@ -75,7 +75,9 @@ def plan(
     for n in range(max(1, kills // 20)):
         # matching and notify hear the most, so that the first ones are asleep over a batch.
         whom = [name for name in reacting if name.partition("-")[0] == ("matching", "notify")[n % 2]]
-        faults.append(Fault(at(), "zombie", chance.choice(whom if n < 2 else reacting), seconds=chance.uniform(18, 22)))
+        faults.append(
+            Fault(at(), "zombie", chance.choice(whom if n < 2 else reacting), seconds=chance.uniform(13, 14.5))
+        )
     faults += [
         Fault(at(), "cut", _cut(chance, names, links), CUTS[n % len(CUTS)], chance.uniform(1, 5))
         for n in range(max(4, kills // 5))

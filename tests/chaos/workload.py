@@ -202,6 +202,10 @@ class Workload:
         await app.do("set-contact", "PUT", "notify/contact", contact)
         return app
 
+    def take_open(self) -> tuple[App, str]:
+        """An open gig with its employer's app, which nobody else changes from now on. IndexError when there is none."""
+        return self._open.pop()
+
     # --- acting ----------------------------------------------------------------------------------------------------
 
     async def run(self, over: asyncio.Event) -> None:

@@ -5,7 +5,7 @@
 | an acknowledged command has its event and its effect, once; a refused one none; an unknown one either | `_commands` |
 | nothing is said without its cause | `_causes` |
 | events of an aggregate are numbered 1 to n, in this order, under one key | `_sequences` |
-| at every prefix of the log no seat is held twice, no gig has more placements than it was ever given seats | `_seats` |
+| at every commit no seat is held twice, no gig has more placements than it was ever given seats | `_seats` |
 | at every commit no worker has two placements that overlap (intervals are half-open) | `_overlaps` |
 | what a service remembers of others' events is the fold of those events | `_projections` |
 | each person is told once of each thing, and of nothing else | `_messages` |
@@ -110,34 +110,37 @@ def _sequences(image: Image, report: Report) -> None:
 
 
 def _seats(image: Image, report: Report) -> None:
-    """Placements of a gig are in one partition, so its every prefix is known. Its headcount travels in another topic:
-    the bound that is sound is the largest that was ever posted."""
+    """A gig's headcount travels in another topic than its placements: the bound that is sound is the largest that was
+    ever posted. Placements stand from commit to commit: the relay keeps the order of one placement's events only, so
+    that in the log a placement may come before the cancellation that had freed its seat."""
     most: dict[str, int] = defaultdict(int)
     for said in image.of("gig-posted", "gig-amended"):
         most[said.subject] = max(most[said.subject], said.body["terms"]["headcount"])
     held: dict[str, dict[str, int]] = defaultdict(dict)
-    for said in image.of("placement-made", "placement-cancelled"):
-        gig, seats = said.body["gig_id"], held[said.body["gig_id"]]
-        if said.type == "placement-cancelled":
-            seats.pop(said.subject, None)
+    for change in image.standing:
+        gig, seats = change.gig, held[change.gig]
+        seats.pop(change.placement, None)
+        if not change.stands:
             continue
-        if said.body["seat"] in seats.values():
-            report.add("overfilled", f"gig {gig}: seat {said.body['seat']} is held twice, by {said.subject} too")
-        seats[said.subject] = said.body["seat"]
+        if change.seat in seats.values():
+            report.add("overfilled", f"gig {gig}: seat {change.seat} is held twice, by {change.placement} too")
+        seats[change.placement] = change.seat
         if len(seats) > most[gig]:
-            report.add("overfilled", f"gig {gig}: {len(seats)} placements at {said.subject}, {most[gig]} seats at most")
+            report.add("overfilled", f"gig {gig}: {len(seats)} placements at {change.placement}, {most[gig]} seats")
 
 
 def _overlaps(image: Image, report: Report) -> None:
     held: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
-    for worker, placement, _, (start, end), stands in image.standing:
-        held[worker].pop(placement, None)
-        if not stands:
+    for change in image.standing:
+        periods = held[change.worker]
+        periods.pop(change.placement, None)
+        if not change.stands:
             continue
-        for other, (from_, until) in held[worker].items():
+        start, end = change.period
+        for other, (from_, until) in periods.items():
             if start < until and from_ < end:
-                report.add("overlaps", f"worker {worker}: {other} and {placement}")
-        held[worker][placement] = start, end
+                report.add("overlaps", f"worker {change.worker}: {other} and {change.placement}")
+        periods[change.placement] = start, end
 
 
 def _causes(image: Image, report: Report) -> None:
@@ -190,7 +193,10 @@ def _commands(image: Image, report: Report) -> None:
     history = image.history
     for text in history.wrong:
         report.add("lost", text)
-    unknown = Counter(call.command for call in history.calls if call.status == "unknown")
+    unknown = Counter(call.command for call in history.calls if call.may_be_done)
+    for call in history.calls:
+        if call.other is not None:
+            report.add("doubled", f"{call.command} of key {call.key} was answered twice, and not alike")
 
     def compare(command: str, type_: str, confirmed: Iterable[str], *, others: Iterable[str] = ()) -> None:
         """Each confirmed subject has its event, and no other has, but those of calls nobody knows the end of."""

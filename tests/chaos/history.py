@@ -14,7 +14,11 @@ Status = Literal["unknown", "ok", "failed"]
 
 @dataclass
 class Call:
-    """One command under one idempotency key, however often it was sent. Times are Unix seconds."""
+    """One command under one idempotency key, however often it was sent. Times are Unix seconds.
+
+    `unheard` counts the sends of which nothing was heard, or that the market had trouble with: each may still have its
+    effect, also when a later one was refused. `other` is a second answer that was not like the first.
+    """
 
     n: int
     client: str
@@ -25,8 +29,15 @@ class Call:
     status: Status = "unknown"
     ended: float = 0.0
     sent: int = 0
+    unheard: int = 0
     code: str = ""
     answer: dict[str, Any] = field(default_factory=dict)
+    other: dict[str, Any] | None = None
+
+    @property
+    def may_be_done(self) -> bool:
+        """Whether it may have had its effect although the client does not know of it."""
+        return self.status == "unknown" or (self.status == "failed" and self.unheard > 0)
 
 
 class History:

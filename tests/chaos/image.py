@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 from aiokafka import AIOKafkaConsumer
@@ -44,13 +44,23 @@ class Said:
     body: dict[str, Any]
 
 
+class Change(NamedTuple):
+    """A placement of matching, and whether it stands from this commit on. Times of `period` sort as text."""
+
+    worker: str
+    placement: str
+    gig: str
+    seat: int
+    period: tuple[str, str]
+    stands: bool
+
+
 @dataclass
 class Image:
     """Databases are `databases[service][collection][id]`; `poison` is (topic, partition, offset) to the record's type.
 
     `places` says which event stands where in the log; `letters` what each dead-letter topic tells of, by place.
-    `standing` are the changes of matching's placements in the order of their commits: (worker, placement, gig, period,
-    whether it stands from now on).
+    `standing` are the changes of matching's placements in the order of their commits.
     """
 
     history: History
@@ -61,7 +71,7 @@ class Image:
     places: dict[str, str] = field(default_factory=dict)
     letters: dict[str, set[str]] = field(default_factory=dict)
     inbox: dict[str, set[str]] = field(default_factory=dict)
-    standing: list[tuple[str, str, str, tuple[str, str], bool]] = field(default_factory=list)
+    standing: list[Change] = field(default_factory=list)
     repeats: int = 0
     changed: list[str] = field(default_factory=list)
     """Ids of events that stand in the log twice, and not alike."""
@@ -153,7 +163,7 @@ def _header(record: Any, name: str) -> str | None:
 
 async def _standing(client: AsyncMongoClient[dict[str, Any]]) -> Any:
     """Matching's placements as the database's own log has them: committed one after another, whoever did it."""
-    placements: dict[str, tuple[str, str, tuple[str, str]]] = {}
+    placements: dict[str, Change] = {}
     oplog = client["local"]["oplog.rs"].find({}, {"o": 1, "o2": 1, "op": 1, "ns": 1}, sort=[("$natural", 1)])
     async for entry in oplog:
         for op in _flat(entry):
@@ -164,10 +174,10 @@ async def _standing(client: AsyncMongoClient[dict[str, Any]]) -> Any:
             status = new.get("status") or _changed(new, "status")
             if "worker_id" in new:
                 period = new["terms"]["period"]
-                placements[id] = new["worker_id"], new["gig_id"], (str(period["start"]), str(period["end"]))
+                span = str(period["start"]), str(period["end"])
+                placements[id] = Change(new["worker_id"], id, new["gig_id"], new["seat"], span, stands=True)
             if status and id in placements:
-                worker, gig, span = placements[id]
-                yield worker, id, gig, span, status in ("placed", "awaiting-confirmation")
+                yield placements[id]._replace(stands=status in ("placed", "awaiting-confirmation"))
 
 
 def _flat(entry: Row) -> Iterator[Row]:

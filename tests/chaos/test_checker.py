@@ -10,7 +10,7 @@ import pytest
 from shared.run import load
 from tests.chaos.checker import Report, judge
 from tests.chaos.history import History
-from tests.chaos.image import Image, Said
+from tests.chaos.image import Change, Image, Said
 from tests.chaos.stack import REACTING
 
 GIG, WORKER, FIRM, DISTRICT = "gig-1", "worker-1", "employer-1", "430111"
@@ -53,11 +53,11 @@ def placement(world: World, n: int, seat: int, *, cancelled: bool = False) -> No
     world.say("matching.placement", "placement-made", id, terms=TERMS, **made)
     world.say("workers.presence", "worker-checked-out", f"{checkin}:{DISTRICT}", 2, reason="placed", **presence)
     world.say("rights.agreement", "agreement-made", id, placement_id=id, **who)
-    world.image.standing.append((worker, id, GIG, MORNING, True))
+    world.image.standing.append(Change(worker, id, GIG, seat, MORNING, stands=True))
     if cancelled:
         world.call("cancel", placement_id=id)
         world.say("matching.placement", "placement-cancelled", id, 2, **made, by="worker")
-        world.image.standing.append((worker, id, GIG, MORNING, False))
+        world.image.standing.append(Change(worker, id, GIG, seat, MORNING, stands=False))
 
 
 @pytest.fixture
@@ -179,16 +179,20 @@ def said_twice(image: Image) -> None:
 
 def full_at_a_prefix_only(image: Image) -> None:
     """The third placement goes before the first is cancelled; at the end there are two."""
-    late = event(image, "placement-cancelled", "placement-3")
-    image.log.remove(late)
-    image.log.append(late)
+    late = next(change for change in image.standing if not change.stands)
+    image.standing.remove(late)
+    image.standing.append(late)
 
 
 def overlap_at_a_prefix_only(image: Image) -> None:
-    image.standing += [
-        (WORKER, "placement-9", GIG, ("2026-12-01 11:59", "2026-12-01 13:00"), True),
-        (WORKER, "placement-9", GIG, ("2026-12-01 11:59", "2026-12-01 13:00"), False),
-    ]
+    come_and_gone(image, "2026-12-01 11:59", "2026-12-01 13:00")
+
+
+def come_and_gone(image: Image, *period: str) -> None:
+    """One more placement of a worker, which is cancelled again."""
+    start, end = period
+    change = Change(WORKER, "placement-9", GIG, 9, (start, end), stands=True)
+    image.standing += [change, change._replace(stands=False)]
 
 
 def no_cause(image: Image) -> None:
@@ -207,6 +211,10 @@ def without_effect(image: Image) -> None:
 def two_answers(image: Image) -> None:
     call = image.history.call("somebody", "accept", "key", {"offer_id": "offer-1"})
     image.history.ended(call, "ok", answer={"placement_id": "placement-2"})
+
+
+def answered_otherwise(image: Image) -> None:
+    image.history.ok("accept")[0].other = {"placement_id": "placement-2"}
 
 
 def stale_read(image: Image) -> None:
@@ -265,6 +273,7 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (nobody_asked, "doubled", "gig-posted that no post asked for"),
     (without_effect, "lost", "gig-that-is-nowhere was confirmed"),
     (two_answers, "doubled", "offer offer-1 was confirmed as 2 placements"),
+    (answered_otherwise, "doubled", "answered twice, and not alike"),
     (stale_read, "lost", "cannot be read"),
     (set_("posting", "gigs", GIG, "placed", 1), "lost", "posting: gig gig-1"),
     (set_("posting", "gigs", GIG, "placed", 3), "doubled", "posting: gig gig-1"),
@@ -320,8 +329,15 @@ def test_damage_is_found(damage: Callable[[Image], None], kind: str, text: str, 
 
 
 def test_touching_shifts_do_not_overlap(image: Image) -> None:
-    image.standing += [(WORKER, "placement-9", GIG, NOON, True), (WORKER, "placement-9", GIG, NOON, False)]
-    assert judge(image).clean
+    come_and_gone(image, *NOON)
+    assert not judge(image).times["overlaps"]
+
+
+def test_a_cancellation_may_be_published_after_the_placement_that_took_its_seat(image: Image) -> None:
+    late = event(image, "placement-cancelled", "placement-3")
+    image.log.remove(late)
+    image.log.append(late)
+    assert judge(image).findings == []
 
 
 def test_a_call_whose_end_nobody_knows_may_have_its_effect_or_not(image: Image) -> None:
@@ -330,6 +346,16 @@ def test_a_call_whose_end_nobody_knows_may_have_its_effect_or_not(image: Image) 
             call.status, call.answer = "unknown", {}
     image.history.call("somebody", "close", "key", {"gig_id": GIG})
     assert judge(image).clean
+
+
+def test_a_refusal_after_a_call_of_which_nothing_was_heard_may_have_had_its_effect(image: Image) -> None:
+    for call in image.history.calls:
+        if call.command == "accept" and call.facts["offer_id"] == "offer-1":
+            call.status, call.answer, call.unheard = "failed", {}, 1
+    assert judge(image).clean
+    for call in image.history.calls:
+        call.unheard = 0
+    assert judge(image).times["doubled"] == 1
 
 
 def test_findings_beyond_bounds_are_still_counted() -> None:

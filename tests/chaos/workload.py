@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -21,25 +22,35 @@ from tests.chaos.history import Call, History
 
 DISTRICTS = {"430111": (28.112, 113.020), "430102": (28.190, 113.010), "430104": (28.200, 112.930)}
 SORTER, SKILL = "4-02-07-09", "parcel-sorting"
-SHIFTS = ((8, 12), (12, 16), (16, 20), (10, 14), (9, 17))
-"""Hours of a day: the first three touch, the others overlap them."""
-DAYS = 5
+SHIFTS = ((8, 12), (12, 16), (16, 20), (10, 14), (9, 17), (0, 4), (4, 8), (20, 24), (22, 26))
+"""Hours of a day: some touch, some overlap."""
 PAUSE_AT_MOST = 2.0
 SEED = 2_024
 AGAIN_ON = {408, 425, 429, 500, 502, 503, 504}
+RECENT = 5
+"""An employer minds so many of its last gigs."""
 NOW = 0.05
 """How soon somebody acts who acts without thinking, in seconds."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many there are, and how long one of them waits between two acts, in seconds on average."""
+    """How many there are, and how long one of them waits between two acts, in seconds on average.
 
-    employers: int = 8
-    workers: int = 48
-    pause: float = 0.6
+    `hot` is the share of gigs that pay so well that all want their few seats, `days` (at most 27) are those over which
+    shifts are spread, `again` is how often an answered call is sent once more.
+    """
+
+    employers: int = 12
+    workers: int = 60
+    pause: float = 0.5
     hot: float = 0.15
-    """The share of gigs that have seats for few and are open to all."""
+    days: int = 10
+    again: float = 0.05
+
+
+SOAK = Size(employers=16, workers=400, pause=2.5, days=27)
+"""For hours: enough people and days that the market never fills up."""
 
 
 class Cut(Exception):
@@ -47,16 +58,19 @@ class Cut(Exception):
 
 
 class App:
-    """One signed-in person's app."""
+    """One signed-in person's app. `chance` makes this person's choices, the same for the same seed."""
 
     def __init__(self, market: "Workload", name: str) -> None:
         self.name, self._market = name, market
+        self.chance = random.Random(f"{market.seed}:{name}")
         self.id = ""
         self._tokens: dict[str, str] = {}
+        self._sign_in_again: Callable[[], Coroutine[Any, Any, None]] | None = None
 
     async def sign_in(self, phone: str, role: str) -> None:
-        """By phone code, read where the SMS went; tries until it works."""
-        while True:
+        """By phone code, read where the SMS went; tries until it works. Raises `Cut` when the run ends before."""
+        self._sign_in_again = partial(self.sign_in, phone, role)
+        while not self._market.cut.is_set():
             with suppress(httpx.HTTPError, LookupError):
                 before = len(await self._market.texts(phone))
                 await self._raw("POST", "identity/codes", {"phone": phone})
@@ -66,9 +80,21 @@ class App:
                         return await self._take(grant_type="phone_code", phone=phone, code=code.group(), role=role)
                     await asyncio.sleep(NOW)
             await asyncio.sleep(1)
+        raise Cut
 
     async def sign_in_by_password(self, username: str, password: str) -> None:
+        self._sign_in_again = partial(self.sign_in_by_password, username, password)
         await self._take(grant_type="password", username=username, password=password)
+
+    async def _refresh(self) -> None:
+        """New tokens. A refresh token whose answer was lost is spent (RFC 9700, 4.14.2): then sign in again."""
+        with suppress(httpx.HTTPError):
+            try:
+                await self._take(grant_type="refresh_token", refresh_token=self._tokens["refresh_token"])
+            except LookupError:
+                self._tokens = {}
+                if self._sign_in_again:
+                    await self._sign_in_again()
 
     async def _take(self, **grant: str) -> None:
         answer = await self._raw("POST", "identity/token", grant)
@@ -96,18 +122,23 @@ class App:
             with suppress(httpx.HTTPError):
                 answer = await self._raw(method, path, body, call.key)
             if answer is not None and answer.status_code == 401:
-                with suppress(httpx.HTTPError, LookupError):
-                    await self._take(grant_type="refresh_token", refresh_token=self._tokens["refresh_token"])
+                await self._refresh()
             elif answer is not None and answer.status_code not in AGAIN_ON:
                 told = answer.json() if answer.content else {}
                 if answer.is_error:
                     history.ended(call, "failed", code=f"{answer.status_code} {told.get('code', '')}")
-                else:
-                    history.ended(call, "ok", answer=told)
+                    return call
+                if self.chance.random() < self._market.size.again:
+                    with suppress(httpx.HTTPError):
+                        second = await self._raw(method, path, body, call.key)
+                        call.other = second.json() if second.is_success and second.json() != told else None
+                history.ended(call, "ok", answer=told)
                 return call
+            elif answer is None or answer.status_code != 429:
+                call.unheard += 1
             if self._market.cut.is_set():
                 raise Cut
-            await asyncio.sleep(pause * self._market.chance.uniform(0.5, 1))
+            await asyncio.sleep(pause * self.chance.uniform(0.5, 1))
             pause = min(2 * pause, PAUSE_AT_MOST)
 
     async def see(self, path: str) -> Any:
@@ -118,6 +149,8 @@ class App:
                 return answer.json()
             if answer.status_code == 404:
                 return {"status": 404}
+            if answer.status_code == 401:
+                await self._refresh()
         return None
 
 
@@ -128,7 +161,7 @@ class Workload:
         self, *, gateway: str, web: str, operator_password: str, seed: int, history: History, size: Size
     ) -> None:
         self.gateway, self.history, self.size = gateway, history, size
-        self.chance = random.Random(f"{seed}:workload")
+        self.seed = seed
         self.cut = asyncio.Event()
         self._sms, self._operator_password = f"{web}/sms", operator_password
         self._people = People(SEED)
@@ -215,36 +248,48 @@ class Workload:
                 for app in apps:
                     group.create_task(self._live(app, act, over))
 
+    async def go_home(self) -> None:
+        """Everybody who waits checks out, so that the market comes to rest. Nothing fails any more."""
+        few = asyncio.Semaphore(8)
+
+        async def leave(app: App) -> None:
+            async with few:
+                if (here := await app.see("workers/me/check-in")) and "checkin_id" in here:
+                    checkin = here["checkin_id"]
+                    await app.do("check-out", "POST", f"workers/check-ins/{checkin}/end", checkin_id=checkin)
+
+        await asyncio.gather(*map(leave, self._workers))
+
     async def _live(self, app: App, act: Callable[[App], Coroutine[Any, Any, None]], over: asyncio.Event) -> None:
         with suppress(Cut):
             while not over.is_set():
                 await act(app)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(over.wait(), self.size.pause * self.chance.uniform(0.2, 1.8))
+                    await asyncio.wait_for(over.wait(), self.size.pause * app.chance.uniform(0.2, 1.8))
 
     async def _hire(self, app: App) -> None:
-        own = [gig for firm, gig in self._open if firm is app]
-        match self.chance.random():
+        own = [gig for firm, gig in self._open if firm is app][-RECENT:]
+        match app.chance.random():
             case x if x < 0.55 or not own:
                 await self._post(app)
             case x if x < 0.70:
-                gig, headcount = self.chance.choice(own), self.chance.randint(1, 6)
+                gig, headcount = app.chance.choice(own), app.chance.randint(1, 6)
                 changes = {"headcount": headcount}
                 await app.do("amend", "PATCH", f"posting/gigs/{gig}", changes, gig_id=gig, headcount=headcount)
             case x if x < 0.80:
-                gig = self.chance.choice(own)
+                gig = app.chance.choice(own)
                 self._open.remove((app, gig))
                 await app.do("close", "POST", f"posting/gigs/{gig}/close", gig_id=gig)
             case _:
-                await self._cancel_one(app, f"matching/gigs/{self.chance.choice(own)}/placements")
+                await self._cancel_one(app, f"matching/gigs/{app.chance.choice(own)}/placements")
 
     async def _post(self, app: App) -> None:
-        hot = self.chance.random() < self.size.hot
-        district, (lat, lon) = self.chance.choice(sorted(DISTRICTS.items()))
-        first, last = self.chance.choice(SHIFTS)
+        hot = app.chance.random() < self.size.hot
+        district, (lat, lon) = app.chance.choice(sorted(DISTRICTS.items()))
+        first, last = app.chance.choice(SHIFTS)
         day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
-        day += timedelta(days=self.chance.randrange(DAYS))
-        headcount = self.chance.randint(3, 8) if hot else self.chance.randint(1, 2)
+        day += timedelta(days=app.chance.randrange(self.size.days))
+        headcount = app.chance.randint(3, 10) if hot else app.chance.randint(1, 3)
         period = {"start": (day + timedelta(hours=first)).isoformat(), "end": (day + timedelta(hours=last)).isoformat()}
         gig = {
             "district": district,
@@ -276,19 +321,19 @@ class Workload:
             return
         if "checkin_id" not in here:
             await self._check_in(app)
-        elif self.chance.random() < 0.03:
+        elif app.chance.random() < 0.03:
             checkin = here["checkin_id"]
             await app.do("check-out", "POST", f"workers/check-ins/{checkin}/end", checkin_id=checkin)
-        if self.chance.random() < 0.08:
+        if app.chance.random() < 0.08:
             await self._cancel_one(app, "matching/placements")
         offers = await app.see("matching/offers?limit=5")
         for offer in [o for o in (offers or {}).get("items", ()) if o["state"] == "open"][:2]:
             await self._answer(app, offer["offer_id"])
 
     async def _check_in(self, app: App) -> None:
-        district, (lat, lon) = self.chance.choice(sorted(DISTRICTS.items()))
-        districts = [district, *self.chance.sample(sorted(DISTRICTS.keys() - {district}), self.chance.randrange(3))]
-        position = {"lat": round(lat + self.chance.uniform(-0.01, 0.01), 5), "lon": lon}
+        district, (lat, lon) = app.chance.choice(sorted(DISTRICTS.items()))
+        districts = [district, *app.chance.sample(sorted(DISTRICTS.keys() - {district}), app.chance.randrange(3))]
+        position = {"lat": round(lat + app.chance.uniform(-0.01, 0.01), 5), "lon": lon}
         body = {"districts": districts, "position": position}
         call = await app.do("check-in", "POST", "workers/check-ins", body, districts=districts)
         if call.status == "ok":
@@ -299,7 +344,7 @@ class Workload:
 
     async def _answer(self, app: App, offer: str) -> None:
         accept = f"matching/offers/{offer}/accept"
-        match self.chance.random():
+        match app.chance.random():
             case x if x < 0.15:
                 await app.do("decline", "POST", f"matching/offers/{offer}/decline", offer_id=offer)
             case x if x < 0.30:
@@ -316,5 +361,5 @@ class Workload:
         found = await app.see(where)
         standing = [p["placement_id"] for p in (found or {}).get("items", ()) if p["status"] == "placed"]
         if standing:
-            id = self.chance.choice(standing)
+            id = app.chance.choice(standing)
             await app.do("cancel", "POST", f"matching/placements/{id}/cancel", placement_id=id)

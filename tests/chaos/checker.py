@@ -5,7 +5,7 @@
 | an acknowledged command has its event and its effect, once; a refused one none; an unknown one either | `_commands` |
 | nothing is said without its cause | `_causes` |
 | events of an aggregate are numbered 1 to n, in this order, under one key | `_sequences` |
-| at every commit no seat is held twice, no gig has more placements than it was ever given seats | `_seats` |
+| at every prefix of the log, and at every commit, no seat is held twice, no gig is fuller than it was ever to be | `_seats` |
 | at every commit no worker has two placements that overlap (intervals are half-open) | `_overlaps` |
 | what a service remembers of others' events is the fold of those events | `_projections` |
 | each person is told once of each thing, and of nothing else | `_messages` |
@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple
 from shared.contracts import CATALOGUE
 from shared.run import load
 from tests.chaos.history import History
-from tests.chaos.image import Image, Row, Said, by, take
+from tests.chaos.image import Change, Image, Row, Said, by, take
 from tests.chaos.stack import REACTING
 
 Kind = Literal["lost", "doubled", "overfilled", "overlaps", "dead"]
@@ -110,23 +110,31 @@ def _sequences(image: Image, report: Report) -> None:
 
 
 def _seats(image: Image, report: Report) -> None:
-    """A gig's headcount travels in another topic than its placements: the bound that is sound is the largest that was
-    ever posted. Placements stand from commit to commit: the relay keeps the order of one placement's events only, so
-    that in the log a placement may come before the cancellation that had freed its seat."""
+    """A gig's placements are in one partition, so that its every prefix is known; the commits show what no log does.
+    Its headcount travels in another topic: the bound that is sound is the largest that was ever posted."""
     most: dict[str, int] = defaultdict(int)
     for said in image.of("gig-posted", "gig-amended"):
         most[said.subject] = max(most[said.subject], said.body["terms"]["headcount"])
-    held: dict[str, dict[str, int]] = defaultdict(dict)
-    for change in image.standing:
-        gig, seats = change.gig, held[change.gig]
-        seats.pop(change.placement, None)
-        if not change.stands:
-            continue
-        if change.seat in seats.values():
-            report.add("overfilled", f"gig {gig}: seat {change.seat} is held twice, by {change.placement} too")
-        seats[change.placement] = change.seat
-        if len(seats) > most[gig]:
-            report.add("overfilled", f"gig {gig}: {len(seats)} placements at {change.placement}, {most[gig]} seats")
+    in_log = [_change(said) for said in image.of("placement-made", "placement-cancelled")]
+    for where, changes in (("log", in_log), ("commits", image.standing)):
+        held: dict[str, dict[str, int]] = defaultdict(dict)
+        for change in changes:
+            gig, seats = f"{change.gig} by the {where}", held[change.gig]
+            seats.pop(change.placement, None)
+            if not change.stands:
+                continue
+            if change.seat in seats.values():
+                report.add("overfilled", f"gig {gig}: seat {change.seat} is held twice, by {change.placement} too")
+            seats[change.placement] = change.seat
+            if len(seats) > most[change.gig]:
+                report.add("overfilled", f"gig {gig}: {len(seats)} placements in {most[change.gig]} seats")
+
+
+def _change(said: Said) -> Change:
+    body = said.body
+    return Change(
+        body["worker_id"], said.subject, body["gig_id"], body["seat"], ("", ""), stands=said.type == "placement-made"
+    )
 
 
 def _overlaps(image: Image, report: Report) -> None:

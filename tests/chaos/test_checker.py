@@ -178,10 +178,20 @@ def said_twice(image: Image) -> None:
 
 
 def full_at_a_prefix_only(image: Image) -> None:
-    """The third placement goes before the first is cancelled; at the end there are two."""
+    """The third placement is in the log before the first is cancelled; at the end there are two."""
+    late = event(image, "placement-cancelled", "placement-3")
+    image.log.remove(late)
+    image.log.append(late)
+
+
+def full_at_a_commit_only(image: Image) -> None:
     late = next(change for change in image.standing if not change.stands)
     image.standing.remove(late)
     image.standing.append(late)
+
+
+def overfilled(image: Image) -> None:
+    image.standing.append(Change("worker-5", "placement-5", GIG, 3, MORNING, stands=True))
 
 
 def overlap_at_a_prefix_only(image: Image) -> None:
@@ -267,7 +277,9 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (changed_repeat, "doubled", "not alike"),
     (other_key, "lost", "its key has changed"),
     (said_twice, "doubled", "agreement-made of placement-1: 2 times"),
-    (full_at_a_prefix_only, "overfilled", "seat 1 is held twice"),
+    (full_at_a_prefix_only, "overfilled", "by the log: seat 1 is held twice"),
+    (full_at_a_commit_only, "overfilled", "by the commits: seat 1 is held twice"),
+    (overfilled, "overfilled", "3 placements in 2 seats"),
     (overlap_at_a_prefix_only, "overlaps", "placement-1 and placement-9"),
     (no_cause, "doubled", "without its cause"),
     (nobody_asked, "doubled", "gig-posted that no post asked for"),
@@ -331,13 +343,6 @@ def test_damage_is_found(damage: Callable[[Image], None], kind: str, text: str, 
 def test_touching_shifts_do_not_overlap(image: Image) -> None:
     come_and_gone(image, *NOON)
     assert not judge(image).times["overlaps"]
-
-
-def test_a_cancellation_may_be_published_after_the_placement_that_took_its_seat(image: Image) -> None:
-    late = event(image, "placement-cancelled", "placement-3")
-    image.log.remove(late)
-    image.log.append(late)
-    assert judge(image).findings == []
 
 
 def test_a_call_whose_end_nobody_knows_may_have_its_effect_or_not(image: Image) -> None:

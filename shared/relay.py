@@ -3,7 +3,7 @@
 A row is deleted when Kafka has acknowledged it, so a crash in between publishes it twice; the inbox of each reader
 takes the second away. What is never allowed is a later event of an aggregate before an earlier one: with every row go
 all earlier rows of its stream that still stand in the outbox, whoever wrote them, and a stream's rows go one after
-another.
+another. The same holds for the streams that a row says it comes after.
 """
 
 import asyncio
@@ -96,22 +96,40 @@ class Relay:
             self._idle.set()
 
     async def _publish(self, rows: Iterable[OutboxRow]) -> None:
-        streams: dict[str, dict[int, OutboxRow]] = defaultdict(dict)
-        for row in rows:
-            streams[row.stream][row.sequence] = row
-        followers = [stream for stream, numbered in streams.items() if max(numbered) > 1]
-        if followers:
-            async for found in self._db["_outbox"].find({"stream": {"$in": followers}}):
-                row = read_row(found)
-                if row.sequence < max(streams[row.stream]):
-                    streams[row.stream][row.sequence] = row
-        await asyncio.gather(*(self._publish_stream([s[n] for n in sorted(s)]) for s in streams.values()))
+        streams = await self._with_what_goes_before(list(rows))
+        sending: dict[str, asyncio.Task[None]] = {}
+        async with asyncio.TaskGroup() as group:
+            for stream, numbered in streams.items():
+                sending[stream] = group.create_task(self._publish_stream(numbered, sending))
         published = [row.id for numbered in streams.values() for row in numbered.values()]
         fault_point("after_publish_before_delete", bool(published))
         await self._db["_outbox"].delete_many({"_id": {"$in": published}})
 
-    async def _publish_stream(self, rows: list[OutboxRow]) -> None:
-        for row in rows:
+    async def _with_what_goes_before(self, rows: list[OutboxRow]) -> dict[str, dict[int, OutboxRow]]:
+        """Rows by stream and number, with all that still stand in the outbox and must be in the log before them."""
+        streams: dict[str, dict[int, OutboxRow]] = defaultdict(dict)
+        asked: set[str] = set()
+        while rows:
+            whole = {stream for row in rows for stream in row.after} - asked
+            for row in rows:
+                streams[row.stream][row.sequence] = row
+            earlier = {row.stream for row in rows if row.sequence > 1} - asked - whole
+            asked |= whole
+            rows = []
+            if whole or earlier:
+                async for found in self._db["_outbox"].find({"stream": {"$in": [*whole, *earlier]}}):
+                    row = read_row(found)
+                    known = streams.get(row.stream, {})
+                    if row.sequence not in known and (row.stream in whole or row.sequence < max(known)):
+                        rows.append(row)
+            asked |= earlier
+        return streams
+
+    async def _publish_stream(self, numbered: dict[int, OutboxRow], sending: dict[str, asyncio.Task[None]]) -> None:
+        for _, row in sorted(numbered.items()):
+            for stream in row.after:
+                if stream in sending:
+                    await sending[stream]
             type_ = row.headers.get("ce_type", "")
             attributes = {"messaging.system": "kafka", "messaging.destination.name": row.topic}
             with span_from(self._tracer, f"publish {type_}", row.headers, SpanKind.PRODUCER, attributes):

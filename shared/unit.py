@@ -59,7 +59,10 @@ D = TypeVar("D", bound=Document)
 
 
 class OutboxRow(BaseModel):
-    """One message on its way to Kafka. `stream` and `sequence` give its place among its aggregate's messages."""
+    """One message on its way to Kafka. `stream` and `sequence` give its place among its aggregate's messages.
+
+    `after` names streams of which everything said so far goes before it.
+    """
 
     id: str
     topic: str
@@ -69,6 +72,7 @@ class OutboxRow(BaseModel):
     headers: dict[str, str]
     body: bytes
     at: datetime
+    after: list[str] = []
 
 
 class Timer(BaseModel):
@@ -99,7 +103,7 @@ class Unit:
         self._known: dict[tuple[type[Document], str], Document | None] = {}
         self._dirty: dict[tuple[type[Document], str], Document] = {}
         self._deleted: dict[tuple[type[Document], str], Document] = {}
-        self._said: list[tuple[Event, str, dict[str, str]]] = []
+        self._said: list[tuple[Event, str, dict[str, str], list[str]]] = []
         self._letters: list[OutboxRow] = []
         self._timers: dict[str, Timer | None] = {}
 
@@ -177,12 +181,16 @@ class Unit:
         if document.version:
             self._deleted[at] = document
 
-    def publish(self, event: Event) -> str:
-        """Say an event when the unit commits; returns its id. It carries the trace in which it was said."""
+    def publish(self, event: Event, *, after: Iterable[str] = ()) -> str:
+        """Say an event when the unit commits; returns its id. It carries the trace in which it was said.
+
+        Aggregates have no order among each other, except that it stands in the log after what this unit can know was
+        said of the subjects in `after`, in the same topic.
+        """
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         id = clock.new_id()
-        self._said.append((event, id, carrier))
+        self._said.append((event, id, carrier, [f"{event.topic}:{subject}" for subject in after]))
         return id
 
     def set_timer(self, name: str, subject: str, due_at: datetime, **data: Any) -> None:
@@ -265,16 +273,17 @@ class Unit:
         """The events said, each with its number in its aggregate's sequence (CloudEvents `sequence`, 1 to n)."""
         if not self._said:
             return []
-        streams = list(dict.fromkeys(event.stream for event, _, _ in self._said))
+        streams = list(dict.fromkeys(event.stream for event, _, _, _ in self._said))
         last = {
             row["_id"]: row["last"]
             async for row in self.db["_streams"].find({"_id": {"$in": streams}}, session=self.session)
         }
         before = dict(last)
         rows = []
-        for event, id, carrier in self._said:
+        for event, id, carrier, after in self._said:
             number = last[event.stream] = last.get(event.stream, 0) + 1
-            rows.append(outbox_row(event, id, number, self._source, self.now, carrier))
+            row = outbox_row(event, id, number, self._source, self.now, carrier)
+            rows.append(row.model_copy(update={"after": after}))
         try:
             result = await self.db["_streams"].bulk_write(
                 [

@@ -111,6 +111,10 @@ def take(
         confirm_by=confirm_by,
         **offer.model_dump(include={"gig_id", "worker_id", "employer_id", "district", "checked_in_at"}),
         terms=offer.terms,
+        after=[
+            *([seat.after] if seat.after else []),
+            *(past.placement_id for past in commitments.released if past.overlaps(offer.terms.period)),
+        ],
     )
     seat.open, seat.placement_id = False, placement.id
     offer.open, offer.ended, offer.placement_id = False, "accepted", placement.id
@@ -183,7 +187,7 @@ def _announce(unit: Unit, placement: Placement, commitments: Commitments) -> Non
     placement.status, placement.at, commitments.placed_at = "placed", unit.now, unit.now
     unit.save(placement)
     unit.save(commitments)
-    unit.publish(made(placement))
+    unit.publish(made(placement), after=placement.after)
 
 
 def made(placement: Placement) -> PlacementMade:
@@ -251,20 +255,26 @@ async def _release(unit: Unit, placement: Placement) -> None:
     seat = await unit.get(Seat, store.seat_id(placement.gig_id, placement.seat))
     if gig is None or seat is None or seat.placement_id != placement.id:
         raise LookupError(f"placement {placement.id} has no seat")
-    await free(unit, gig, seat)
+    await free(unit, gig, seat, announced=placement.status == "placed")
     commitments = await commitments_of(unit, placement.worker_id)
     commitments.drop(placement.id)
     for document in (commitments, placement):
         unit.save(document)
 
 
-async def free(unit: Unit, gig: Gig, seat: Seat) -> None:
-    """Nobody has this seat any more: it is open again, or gone when its gig is closed or was given fewer seats."""
+async def free(unit: Unit, gig: Gig, seat: Seat, *, announced: bool = True) -> None:
+    """Nobody has this seat any more: it is open again, or gone when its gig is closed or was given fewer seats.
+
+    `announced`: others have heard of the placement that had it.
+    """
+    seat.after = seat.placement_id if announced else seat.after
     if gig.closed is None and await store.seat_count(unit, gig.id) <= gig.terms.headcount:
         seat.open, seat.placement_id, seat.until = True, None, gig.ends
         unit.save(seat)
     else:
         unit.delete(seat)
+        if seat.after:
+            gig.freed[str(seat.number)] = seat.after
     unit.save(gig)
     unit.nudge(gig.district)
 

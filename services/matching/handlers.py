@@ -70,9 +70,14 @@ def set_seats(gig: Gig, seats: dict[int, Seat], unit: Unit) -> None:
     add, remove = domain.plan_seats(open_, seats.keys() - open_, gig.terms.headcount)
     for number in remove:
         unit.delete(seats[number])
+        if before := seats[number].after:
+            gig.freed[str(number)] = before
     for number in add:
         id = store.seat_id(gig.id, number)
-        unit.save(Seat(id=id, gig_id=gig.id, number=number, district=gig.district, until=gig.ends))
+        after = gig.freed.pop(str(number), None)
+        unit.save(Seat(id=id, gig_id=gig.id, number=number, district=gig.district, until=gig.ends, after=after))
+    if add or remove:
+        unit.save(gig)
     for number in open_.difference(remove):
         if seats[number].until != gig.ends:
             seats[number].until = gig.ends

@@ -29,6 +29,7 @@ class Gig(Document):
     """A gig as its employer says it. `edition` counts changes of its terms other than the headcount.
 
     Whoever makes offers of it, frees a seat of it or changes it also saves it, so that no two of those pass each other.
+    `freed` are seats taken away, by number, with the placement that had each last.
     """
 
     collection = "gigs"
@@ -38,6 +39,7 @@ class Gig(Document):
     terms: GigTerms
     edition: int = 1
     closed: str | None = None
+    freed: dict[str, str] = {}
     at: datetime
     trace: dict[str, str] = {}
 
@@ -51,7 +53,10 @@ class Gig(Document):
 
 
 class Seat(Document):
-    """One seat of a gig: open, or taken by a placement. Its id is `<gig_id>:<number>`."""
+    """One seat of a gig: open, or taken by a placement. Its id is `<gig_id>:<number>`.
+
+    `after` is the placement that had it last: its end is in the log before the next one's beginning.
+    """
 
     collection = "seats"
     indexes = (
@@ -65,6 +70,7 @@ class Seat(Document):
     until: datetime
     open: bool = True
     placement_id: str | None = None
+    after: str | None = None
 
 
 class Waiting(Document):
@@ -101,13 +107,14 @@ class Commitment(Period):
 class Commitments(Document):
     """What a worker has promised: periods that do not overlap, and the one offer in hand.
 
-    `offered_checkin` is the last check-in that led to an offer, `placed_at` the time of the last placement: it ends
+    `released` were promised and are not any more, until they are over. `offered_checkin` is the last check-in that led to an offer, `placed_at` the time of the last placement: it ends
     the check-ins before it, in every district, without waiting for the registry to say so.
     """
 
     collection = "commitments"
 
     periods: list[Commitment] = []
+    released: list[Commitment] = []
     until: datetime | None = None
     offer_id: str | None = None
     offered_checkin: str | None = None
@@ -116,9 +123,11 @@ class Commitments(Document):
     def add(self, period: Period, placement_id: str, now: datetime) -> None:
         """Promise a period. What is over is forgotten."""
         promised = Commitment(start=period.start, end=period.end, placement_id=placement_id)
+        self.released = [kept for kept in self.released if kept.end > now]
         self._keep([kept for kept in self.periods if kept.end > now] + [promised])
 
     def drop(self, placement_id: str) -> None:
+        self.released += [period for period in self.periods if period.placement_id == placement_id]
         self._keep([kept for kept in self.periods if kept.placement_id != placement_id])
 
     def _keep(self, periods: list[Commitment]) -> None:
@@ -167,7 +176,10 @@ class Offer(Document):
 
 
 class Placement(Document):
-    """A worker in a seat, under the terms of the offer that was accepted."""
+    """A worker in a seat, under the terms of the offer that was accepted.
+
+    `after` are placements whose ends made it possible: the seat's last, and what the worker had at these hours.
+    """
 
     collection = "placements"
     indexes = (
@@ -190,6 +202,7 @@ class Placement(Document):
     confirm_by: datetime | None = None
     cancelled_by: str | None = None
     cancelled_at: datetime | None = None
+    after: list[str] = []
 
     @property
     def stands(self) -> bool:

@@ -6,7 +6,7 @@
 | nothing is said without its cause | `_causes` |
 | events of an aggregate are numbered 1 to n, in this order, under one key | `_sequences` |
 | at every prefix of the log, and at every commit, no seat is held twice, no gig is fuller than it was ever to be | `_seats` |
-| at every commit no worker has two placements that overlap (intervals are half-open) | `_overlaps` |
+| at every commit, and every prefix of a partition, no worker's placements overlap (half-open) | `_overlaps` |
 | what a service remembers of others' events is the fold of those events | `_projections` |
 | each person is told once of each thing, and of nothing else | `_messages` |
 | each event was handled once by each service that reacts to it; dead letters are the planted ones | `_deliveries` |

@@ -73,6 +73,7 @@ class Market:
             await asyncio.sleep(WARM_UP_SECONDS)
             over.set()
             await working
+            await self.workload.go_home()
 
     async def judged(self) -> Report:
         """Wait until nothing is on its way, stop all processes of ours, and read what they left."""

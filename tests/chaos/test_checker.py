@@ -205,6 +205,17 @@ def come_and_gone(image: Image, *period: str) -> None:
     image.standing += [change, change._replace(stands=False)]
 
 
+def overlap_in_the_log_only(image: Image) -> None:
+    """A cancellation stands in the log behind the placement that it made possible."""
+    early = event(image, "placement-cancelled", "placement-3")
+    made = event(image, "placement-made", "placement-1")
+    for said in image.log:
+        if said.body.get("worker_id") == "worker-3":
+            said.body["worker_id"] = WORKER
+    image.log.remove(early)
+    image.log.insert(image.log.index(made) + 1, early)
+
+
 def no_cause(image: Image) -> None:
     event(image, "placement-made", "placement-1").body["offer_id"] = "offer-nobody-made"
 
@@ -281,6 +292,7 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (full_at_a_commit_only, "overfilled", "by the commits: seat 1 is held twice"),
     (overfilled, "overfilled", "3 placements in 2 seats"),
     (overlap_at_a_prefix_only, "overlaps", "placement-1 and placement-9"),
+    (overlap_in_the_log_only, "overlaps", "placement-3 and placement-1"),
     (no_cause, "doubled", "without its cause"),
     (nobody_asked, "doubled", "gig-posted that no post asked for"),
     (without_effect, "lost", "gig-that-is-nowhere was confirmed"),

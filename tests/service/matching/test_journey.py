@@ -10,6 +10,7 @@ from shared.contracts.matching import OfferDeclined, OfferExpired, OfferMade, Pl
 from shared.testing import Harness
 from tests.service.matching.kit import (
     accept,
+    amended,
     checked_in,
     checked_out,
     offer_of,
@@ -182,6 +183,47 @@ async def test_a_cancelled_placement_frees_its_seat_and_its_time(matching: Harne
     assert (await offer_of(matching, "worker-2")).gig_id == "gig-1"
     twice = await matching.http.post(f"/placements/{placement.id}/cancel", headers=caller)
     assert problem(twice) == (409, "placement-ended")
+
+
+async def _cancelled(matching: Harness, worker: str = "worker-1") -> str:
+    """The one placement of a worker that stands is cancelled by them; its id."""
+    (placement,) = [p for p in await matching.all(Placement) if p.worker_id == worker and p.stands]
+    answer = await matching.http.post(f"/placements/{placement.id}/cancel", headers=matching.as_("worker", worker))
+    assert answer.status_code == 200
+    matching.clock.advance(seconds=1)
+    return placement.id
+
+
+async def _after(matching: Harness, placement: str) -> set[str]:
+    """The placements whose events stand in the log before this one is said."""
+    (row,) = await matching.runtime.store.db["_outbox"].find({"stream": f"matching.placement:{placement}"}).to_list()
+    return {stream.removeprefix("matching.placement:") for stream in row["after"]}
+
+
+async def test_a_seat_is_said_to_be_free_before_it_is_said_to_be_taken_again(matching: Harness) -> None:
+    """Two processes publish; a reader who counts seats must never count more than there are."""
+    await accept(matching, await offered(matching))
+    first = await _cancelled(matching)
+    # The open seat is taken away and given again in between.
+    await matching.receives(amended("gig-1", terms(headcount=0)), amended("gig-1", terms()), checked_in("worker-2"))
+    await run(matching)
+    second = (await accept(matching, await offer_of(matching, "worker-2"))).json()["placement_id"]
+    assert await _after(matching, second) == {first}
+
+
+async def test_a_worker_is_said_to_be_free_before_they_are_said_to_be_busy_at_the_same_hours(matching: Harness) -> None:
+    await accept(matching, await offered(matching))
+    first = await _cancelled(matching)
+    morning, evening = posted("gig-2", start=3, end=5), posted("gig-3", start=10, end=12)
+    await matching.receives(morning, checked_in(checkin="second"))
+    await run(matching)
+    second = (await accept(matching, await offer_of(matching))).json()["placement_id"]
+    assert await _after(matching, second) == {first}
+    matching.clock.advance(seconds=1)
+    await matching.receives(evening, checked_in(checkin="third", until=12))
+    await run(matching)
+    third = (await accept(matching, await offer_of(matching))).json()["placement_id"]
+    assert await _after(matching, third) == set()
 
 
 async def test_a_placement_cannot_be_cancelled_once_its_shift_has_begun(matching: Harness) -> None:

@@ -107,8 +107,9 @@ class Commitment(Period):
 class Commitments(Document):
     """What a worker has promised: periods that do not overlap, and the one offer in hand.
 
-    `released` were promised and are not any more, until they are over. `offered_checkin` is the last check-in that led to an offer, `placed_at` the time of the last placement: it ends
-    the check-ins before it, in every district, without waiting for the registry to say so.
+    `released` were promised and are not any more, until they are over. `offered_checkin` is the last check-in that led
+    to an offer, `placed_at` the time of the last placement: it ends the check-ins before it, in every district, without
+    waiting for the registry to say so.
     """
 
     collection = "commitments"

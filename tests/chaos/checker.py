@@ -5,7 +5,7 @@
 | an acknowledged command has its event and its effect, once; a refused one none; an unknown one either | `_commands` |
 | nothing is said without its cause | `_causes` |
 | events of an aggregate are numbered 1 to n, in this order, under one key | `_sequences` |
-| at every prefix of the log, and at every commit, no seat is held twice, no gig is fuller than it was ever to be | `_seats` |
+| at every prefix of the log and at every commit no seat is held twice, no gig has more placements than seats | `_seats` |
 | at every commit, and every prefix of a partition, no worker's placements overlap (half-open) | `_overlaps` |
 | what a service remembers of others' events is the fold of those events | `_projections` |
 | each person is told once of each thing, and of nothing else | `_messages` |
@@ -131,23 +131,28 @@ def _seats(image: Image, report: Report) -> None:
 
 
 def _change(said: Said) -> Change:
-    body = said.body
+    body, period = said.body, said.body.get("terms", {}).get("period", {"start": "", "end": ""})
+    span = period["start"], period["end"]
     return Change(
-        body["worker_id"], said.subject, body["gig_id"], body["seat"], ("", ""), stands=said.type == "placement-made"
+        body["worker_id"], said.subject, body["gig_id"], body["seat"], span, stands=said.type == "placement-made"
     )
 
 
 def _overlaps(image: Image, report: Report) -> None:
+    """Across districts the log has no order, the commits have; within one partition it must be right in both."""
+    said = image.of("placement-made", "placement-cancelled")
+    by_commit = [("", change) for change in image.standing]
+    by_log = [(f" by the log's partition {each.partition}", _change(each)) for each in said]
     held: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)
-    for change in image.standing:
-        periods = held[change.worker]
+    for where, change in (*by_commit, *by_log):
+        periods = held[change.worker + where]
         periods.pop(change.placement, None)
         if not change.stands:
             continue
         start, end = change.period
         for other, (from_, until) in periods.items():
             if start < until and from_ < end:
-                report.add("overlaps", f"worker {change.worker}: {other} and {change.placement}")
+                report.add("overlaps", f"worker {change.worker}: {other} and {change.placement}{where}")
         periods[change.placement] = start, end
 
 

@@ -6,6 +6,7 @@ any, 2 when the run is void: what it must have seen (a fenced zombie, …) was n
 """
 
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -24,6 +25,7 @@ def say(line: str) -> None:
 
 
 def main() -> int:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says of a killed broker is no news here
     seed = int(os.environ.get("SEED") or random.randrange(10_000))
     kills = int(os.environ.get("KILLS") or KILLS)
     minutes = float(os.environ["MINUTES"]) if os.environ.get("MINUTES") else None

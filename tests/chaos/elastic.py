@@ -1,6 +1,7 @@
 """`make elastic`: 1 → 4 → 2 replicas and a rolling restart under load, which clients notice as calls sent again."""
 
 import asyncio
+import logging
 import os
 import random
 import sys
@@ -64,6 +65,7 @@ async def run(folder: Path, seed: int) -> int:
 
 
 def main() -> int:
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it says of a killed broker is no news here
     seed = int(os.environ.get("SEED") or random.randrange(10_000))
     say(f"SEED={seed}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-elastic-", ignore_cleanup_errors=True) as folder:

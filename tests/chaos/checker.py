@@ -5,10 +5,9 @@
 | an acknowledged command has its event and its effect, once; a refused one none; an unknown one either | `_commands` |
 | nothing is said without its cause | `_causes` |
 | events of an aggregate are numbered 1 to n, in this order, under one key | `_sequences` |
-| at every prefix of the log and at every commit no seat is held twice, no gig has more placements than seats | `_seats` |
+| at every prefix of the log and every commit no seat is held twice, no gig has more placements than seats | `_seats` |
 | at every commit, and every prefix of a partition, no worker's placements overlap (half-open) | `_overlaps` |
-| what a service remembers of others' events is the fold of those events | `_projections` |
-| each person is told once of each thing, and of nothing else | `_messages` |
+| what is remembered, timers and messages too, is what follows from the log, field by field | `_memory`, model.py |
 | each event was handled once by each service that reacts to it; dead letters are the planted ones | `_deliveries` |
 | nothing waits: outboxes empty, every partition read to its end | `_deliveries` |
 
@@ -18,20 +17,21 @@ The judging is pure: `take` (image.py) reads, `judge` compares.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from hashlib import sha256
 from typing import Any, Literal, NamedTuple
+
+import orjson
 
 from shared.contracts import CATALOGUE
 from shared.run import load
 from tests.chaos.history import History
-from tests.chaos.image import Change, Image, Row, Said, by, take
+from tests.chaos.image import Change, Image, Said, by, take
+from tests.chaos.model import differences, expected
 from tests.chaos.stack import REACTING
 
 Kind = Literal["lost", "doubled", "overfilled", "overlaps", "dead"]
 MOST = 2_000
 """Findings beyond so many are counted, not kept."""
-
-TOLD_OF_END = {"filled", "closed", "unconfirmed"}
 
 
 class Finding(NamedTuple):
@@ -83,8 +83,7 @@ def judge(image: Image) -> Report:
         _overlaps,
         _causes,
         _commands,
-        _projections,
-        _messages,
+        _memory,
         _deliveries,
     )
     for step in steps:
@@ -162,6 +161,7 @@ def _causes(image: Image, report: Report) -> None:
 
     gigs, offers, placements = known("gig-posted"), known("offer-made"), known("placement-made")
     workers, presences, employers = known("worker-registered"), known("worker-checked-in"), known("employer-verified")
+    told = {f"{said.type}:{said.subject}" for said in image.log}
     causes: Mapping[str, tuple[str, set[str]]] = {
         "gig-posted": ("terms.employer_id", employers),
         "gig-amended": ("gig_id", gigs),
@@ -177,20 +177,70 @@ def _causes(image: Image, report: Report) -> None:
         "placement-made": ("offer_id", offers),
         "placement-cancelled": ("placement_id", placements),
         "agreement-made": ("placement_id", placements),
+        "shift-started": ("placement_id", known("agreement-made")),
+        "shift-ended": ("placement_id", known("shift-started")),
+        "pay-due": ("placement_id", known("shift-ended")),
+        "pay-confirmed": ("placement_id", known("pay-due")),
+        "pay-overdue": ("placement_id", known("pay-due")),
+        "delivery-made": ("about", told),
+        "delivery-failed": ("about", told),
     }
     for said in image.log:
         if said.type not in causes:
             continue
         name, there = causes[said.type]
         cause = said.body["terms"]["employer_id"] if name == "terms.employer_id" else said.body[name]
+        if name == "about":  # what follows the subject is the turn
+            cause = ":".join(cause.split(":")[:2])
         if cause not in there:
             report.add("doubled", f"{said.type} of {said.subject} without its cause: {name} {cause}")
-    once = ("gig-posted", "gig-closed", "worker-registered", "worker-checked-in", "worker-checked-out", "offer-made")
-    _once(image, report, *once, "placement-made", "placement-cancelled", "agreement-made", "delivery-made")
+    once: tuple[str, ...] = (
+        "gig-posted",
+        "gig-closed",
+        "worker-registered",
+        "worker-checked-in",
+        "worker-checked-out",
+        "offer-made",
+    )
+    once += ("placement-made", "placement-cancelled", "agreement-made", "shift-started", "shift-ended")
+    _once(image, report, *once, "pay-due", "pay-confirmed", "pay-overdue", "delivery-made", "delivery-failed")
     ends = Counter(said.body["offer_id"] for said in image.of("offer-declined", "offer-expired", "placement-made"))
     for offer, times in ends.items():
         if times > 1:
             report.add("doubled", f"offer {offer} ended {times} times")
+    _alike(image, report)
+
+
+def _alike(image: Image, report: Report) -> None:
+    """What is said of a cause is what the cause said: an offer's terms the gig's, a placement's the offer's, …"""
+    versions: dict[str, list[Any]] = defaultdict(list)
+    for said in image.of("gig-posted", "gig-amended"):
+        versions[said.subject].append({**said.body["terms"], "headcount": 0})
+    present = {
+        (said.body["worker_id"], said.body["district"], said.body["at"]) for said in image.of("worker-checked-in")
+    }
+    offers = {said.subject: said.body for said in image.of("offer-made")}
+    made = {said.subject: said.body for said in image.of("placement-made")}
+    for id, body in offers.items():
+        if {**body["terms"], "headcount": 0} not in versions[body["gig_id"]]:
+            report.add("doubled", f"offer {id}: terms that its gig never had")
+        if (body["worker_id"], body["district"], body["checked_in_at"]) not in present:
+            report.add("doubled", f"offer {id}: its worker did not wait there")
+    whole = "gig_id", "worker_id", "district"
+    for types, known, cause, names in (
+        (("offer-declined", "offer-expired"), offers, "offer_id", whole),
+        (("placement-made",), offers, "offer_id", (*whole, "employer_id", "terms")),
+        (("placement-cancelled", "agreement-made"), made, "placement_id", (*whole, "employer_id")),
+        (("shift-started", "shift-ended"), made, "placement_id", (*whole, "employer_id")),
+        (("pay-due", "pay-confirmed", "pay-overdue"), made, "placement_id", ("worker_id", "district", "employer_id")),
+    ):
+        for said in image.of(*types):
+            of = known.get(said.body[cause], said.body)
+            for name in names:
+                if said.body[name] != of[name]:
+                    report.add(
+                        "doubled", f"{said.type} of {said.subject}: another {name} than {cause} {said.body[cause]}"
+                    )
 
 
 def _once(image: Image, report: Report, *types: str) -> None:
@@ -292,173 +342,75 @@ def _amendments(image: Image, report: Report) -> None:
 # --- what services remember ----------------------------------------------------------------------------------------
 
 
-def _projections(image: Image, report: Report) -> None:
-    posting, matching = image.databases["posting"], image.databases["matching"]
+def _memory(image: Image, report: Report) -> None:
+    for service, documents in expected(image).items():
+        for collection, wanted in documents.items():
+            found, name = image.databases[service][collection], f"{service}.{collection}"
+            if name == "matching.seats":
+                found = {id: row for id, row in found.items() if not row["open"]}
+            elif name == "matching._timers":
+                found = {id: {"due_at": row["due_at"]} for row in found.values() for id in row["data"]["offers"]}
+                found = {id: row for id, row in found.items() if id in wanted}
+            elif name == "posting.employers":
+                found = {id: row for id, row in found.items() if id in wanted or row["status"] != "pending"}
+            for id in sorted(wanted.keys() - found.keys()):
+                report.add("lost", f"{name}: {id} is not there")
+            for id in sorted(found.keys() - wanted.keys()):
+                report.add("doubled", f"{name}: {id} follows from no event")
+            for id in wanted.keys() & found.keys():
+                for differs in differences(found[id], wanted[id]):
+                    report.add("doubled" if differs.more else "lost", f"{name}: {id}: {differs}")
+    waiting = [id for id, row in image.databases["notify"]["deliveries"].items() if row["state"] == "waiting"]
+    report.same("lost", "notify.deliveries: still waiting", waiting, [])
+    _open_seats(image, report)
+    _papers(image, report)
+    _numbers(image, report)
+
+
+def _open_seats(image: Image, report: Report) -> None:
+    """A gig that takes people has as many seats as its headcount says, or more if more are taken; another those that
+    are taken. posting calls a gig filled exactly when it is."""
+    rows = image.databases["matching"]["seats"].values()
+    seats, taken = Counter(row["gig_id"] for row in rows), Counter(row["gig_id"] for row in rows if not row["open"])
+    for id, gig in image.databases["matching"]["gigs"].items():
+        wanted = taken[id] if gig["closed"] else max(gig["terms"]["headcount"], taken[id])
+        kind: Kind = "lost" if seats[id] < wanted else "doubled"
+        report.same(kind, f"matching.seats: how many {id} has", seats[id], wanted)
+    for id, gig in image.databases["posting"]["gigs"].items():
+        if gig["status"] != "closed":
+            full = "filled" if gig["placed"] >= gig["terms"]["headcount"] else "open"
+            report.same("lost", f"posting.gigs: {id}: status for {gig['placed']} placed", gig["status"], full)
+
+
+def _papers(image: Image, report: Report) -> None:
+    """The text of an agreement is that under its hash, and says what the placement says."""
     made = {said.subject: said.body for said in image.of("placement-made")}
-    cancelled = {said.subject: said.body for said in image.of("placement-cancelled")}
-    standing = {id: body for id, body in made.items() if id not in cancelled}
-    closed = {said.subject: said.body["reason"] for said in image.of("gig-closed")}
-    terms = {said.subject: said.body["terms"] for said in image.of("gig-posted", "gig-amended")}
-
-    _posting(posting, made, standing, closed, terms, image, report)
-    _market(matching, made, cancelled, standing, closed, terms, image, report)
-    _people(image, report)
-    _rights(image.databases["rights"], made, cancelled, image, report)
-
-
-def _posting(
-    rows: Mapping[str, Mapping[str, Row]],
-    made: Mapping[str, Any],
-    standing: Mapping[str, Any],
-    closed: Mapping[str, str],
-    terms: Mapping[str, Any],
-    image: Image,
-    report: Report,
-) -> None:
-    placed = Counter(body["gig_id"] for body in standing.values())
-    filled = {said.subject: said.type == "gig-filled" for said in image.of("gig-filled", "gig-reopened")}
-    report.same("lost", "posting: gigs", rows["gigs"].keys() ^ terms.keys(), set())
-    for id, gig in rows["gigs"].items():
-        if id not in terms:
-            continue
-        state = "closed" if id in closed else "filled" if filled.get(id) else "open"
-        expected = (state, placed[id], terms[id]["headcount"], closed.get(id))
-        found = (gig["status"], gig["placed"], gig["terms"]["headcount"], gig["closed_reason"])
-        report.same("lost" if gig["placed"] <= placed[id] else "doubled", f"posting: gig {id}", found, expected)
-    known = {id: row["stands"] for id, row in rows["placements"].items()}
-    report.same("lost", "posting: placements", _differ(known, {id: id in standing for id in made}), {})
+    for id, row in image.databases["rights"]["agreements"].items():
+        report.same(
+            "lost", f"rights.agreements: {id}: hash of its text", sha256(row["text"]).hexdigest(), row["sha256"]
+        )
+        said, text = made.get(id), orjson.loads(row["text"])
+        if said:
+            names = ("offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "terms")
+            fields = {name: said[name] for name in names} | {"agreed_at": said["at"]}
+            for differs in differences(text, fields):
+                report.add("lost", f"rights.agreements: {id}: its text: {differs}")
 
 
-def _market(
-    rows: Mapping[str, Mapping[str, Row]],
-    made: Mapping[str, Any],
-    cancelled: Mapping[str, Any],
-    standing: Mapping[str, Any],
-    closed: Mapping[str, str],
-    terms: Mapping[str, Any],
-    image: Image,
-    report: Report,
-) -> None:
-    known = {id: (row["closed"], row["terms"]["headcount"]) for id, row in rows["gigs"].items()}
-    heard = {id: (closed.get(id), each["headcount"]) for id, each in terms.items()}
-    # A gig that was closed keeps the terms it had here; posting amends no closed one, so they are the last.
-    report.same("lost", "matching: gigs", _differ(known, heard), {})
-    status = {id: row["status"] for id, row in rows["placements"].items()}
-    expected = {id: "cancelled" if id in cancelled else "placed" for id in made}
-    report.same("lost", "matching: placements", _differ(status, expected), {})
-
-    taken = {f"{body['gig_id']}:{body['seat']}": id for id, body in standing.items()}
-    held = {id: row["placement_id"] for id, row in rows["seats"].items() if not row["open"]}
-    report.same("lost", "matching: taken seats", _differ(held, taken), {})
-    seats, busy = (
-        Counter(row["gig_id"] for row in rows["seats"].values()),
-        Counter(b["gig_id"] for b in standing.values()),
-    )
-    for id, (reason, headcount) in known.items():
-        report.same("lost", f"matching: seats of {id}", seats[id], busy[id] if reason else max(headcount, busy[id]))
-
-    promised: dict[str, set[str]] = defaultdict(set)
-    for id, body in standing.items():
-        promised[body["worker_id"]].add(id)
-    for worker, row in rows["commitments"].items():
-        kept = {period["placement_id"] for period in row["periods"]}
-        report.same("lost", f"matching: commitments of {worker}", kept, promised.pop(worker, set()))
-    report.same("lost", "matching: commitments nobody has", {w for w, ids in promised.items() if ids}, set())
-
-    ended = {said.body["offer_id"]: "declined" for said in image.of("offer-declined")}
-    ended |= {said.body["offer_id"]: "expired" for said in image.of("offer-expired")}
-    ended |= {body["offer_id"]: "accepted" for body in made.values()}
-    offers = {id: row["ended"] for id, row in rows["offers"].items()}
-    said = {each.subject: ended.get(each.subject) for each in image.of("offer-made")}
-    report.same("lost", "matching: offers", _differ(offers, said), {})
-
-
-def _people(image: Image, report: Report) -> None:
-    workers, matching = image.databases["workers"], image.databases["matching"]
-    gone = {said.subject for said in image.of("worker-checked-out")}
-    waiting = {said.subject for said in image.of("worker-checked-in")} - gone
-    report.same("lost", "matching: who waits", matching["waiting"].keys() ^ waiting, set())
-    present = {f"{row['checkin_id']}:{d}" for row in workers["presences"].values() for d in row["districts"]}
-    report.same("lost", "workers: who waits", present ^ waiting, set())
-    newest: dict[str, int] = defaultdict(int)
-    for said in image.of("worker-changed", "worker-checked-in"):
-        newest[said.body["worker_id"]] = max(newest[said.body["worker_id"]], said.body["profile"]["revision"])
-    known = {id: row["profile"]["revision"] for id, row in matching["profiles"].items()}
-    report.same("lost", "matching: profiles", _differ(known, newest), {})
-    registered = {said.subject for said in image.of("worker-registered")}
-    report.same("lost", "workers: registered", workers["workers"].keys() ^ registered, set())
-    verified = {said.subject for said in image.of("employer-verified")}
-    kept = {id for id, row in image.databases["posting"]["employers"].items() if row["status"] == "verified"}
-    report.same("lost", "posting: verified employers", kept ^ verified, set())
-
-
-def _rights(
-    rows: Mapping[str, Mapping[str, Row]],
-    made: Mapping[str, Any],
-    cancelled: Mapping[str, Any],
-    image: Image,
-    report: Report,
-) -> None:
-    for name, state in (
-        ("agreements", lambda row: row["void_at"] is not None),
-        ("covers", lambda row: row["status"] == "withdrawn"),
-        ("shifts", lambda row: row["status"] == "cancelled"),
-    ):
-        found = {id: state(row) for id, row in rows[name].items()}
-        report.same("lost", f"rights: {name}", _differ(found, {id: id in cancelled for id in made}), {})
-    # One that was cancelled before rights heard of it has its papers, void from the start, and is not announced.
-    announced = {said.subject for said in image.of("agreement-made")}
-    report.same("lost", "rights: agreements said", made.keys() - cancelled.keys() - announced, set())
-
-
-def _messages(image: Image, report: Report) -> None:
-    """Message ids are `<kind>:<subject>[:<turn>]:<person>`, so a person is told twice only under another turn."""
-    expected: set[str] = set()
-    maybe: set[str] = set()
-    owner = {said.subject: said.body["terms"]["employer_id"] for said in image.of("gig-posted")}
+def _numbers(image: Image, report: Report) -> None:
+    """A person's messages are numbered 1 to n; each stream's last number is the last in the log."""
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for row in image.databases["notify"]["messages"].values():
+        numbers[row["person_id"]].append(row["sequence"])
+    for person, own in numbers.items():
+        report.same("doubled", f"notify.messages: numbers of {person}'s", sorted(own), list(range(1, len(own) + 1)))
+    last: dict[str, int] = defaultdict(int)
     for said in image.log:
-        body, about = said.body, f"{said.type}:{said.subject}"
-        match said.type:
-            case "offer-made" | "agreement-made":
-                expected.add(f"{about}:{body['worker_id']}")
-            case "placement-made" | "placement-cancelled":
-                expected |= {f"{about}:{body['worker_id']}", f"{about}:{body['employer_id']}"}
-            case "gig-closed":
-                expected.add(f"{about}:{owner.get(said.subject)}")
-            case "offer-expired" if body["reason"] in TOLD_OF_END:
-                # Only where the offer itself was heard of before; both go by one partition.
-                expected.add(f"{about}:{body['worker_id']}")
-            case "employer-verified" | "gig-filled":
-                person = owner.get(said.subject, said.subject)
-                maybe.add(f"{about}:{person}")
-    found = image.databases["notify"]["messages"]
-    told = {_plain(id) for id in found}
-    for missing in sorted(expected - told)[:50]:
-        report.add("lost", f"notify: nobody was told {missing}")
-    for extra in sorted(told - expected - maybe)[:50]:
-        report.add("doubled", f"notify: {extra} was told and is not in the log")
-    deliveries = image.databases["notify"]["deliveries"]
-    waiting = [id for id, row in deliveries.items() if row["state"] == "waiting"]
-    report.same("lost", "notify: deliveries that wait", waiting, [])
-    made = {said.subject for said in image.of("delivery-made", "delivery-failed")}
-    report.same("lost", "notify: deliveries said", made ^ deliveries.keys(), set())
-    for person, numbers in _numbers(found).items():
-        report.same("doubled", f"notify: numbers of {person}'s messages", numbers, list(range(1, len(numbers) + 1)))
-
-
-def _plain(id: str) -> str:
-    """A message's id without its turn: kind, subject and person are what does not change."""
-    kind, *rest = id.split(":")
-    if kind in ("gig-filled", "employer-verified", "employer-suspended"):
-        return f"{kind}:{rest[0]}:{rest[-1]}"
-    return id
-
-
-def _numbers(messages: Mapping[str, Row]) -> dict[str, list[int]]:
-    found: dict[str, list[int]] = defaultdict(list)
-    for row in messages.values():
-        found[row["person_id"]].append(row["sequence"])
-    return {person: sorted(numbers) for person, numbers in found.items()}
+        last[f"{said.topic}:{said.subject}"] = max(last[f"{said.topic}:{said.subject}"], said.sequence)
+    kept = {id: row["last"] for found in image.databases.values() for id, row in found["_streams"].items()}
+    for stream in kept.keys() | last.keys():
+        said_, in_log = kept.get(stream, 0), last.get(stream, 0)
+        report.same("lost" if in_log < said_ else "doubled", f"{stream}: numbers in the log", in_log, said_)
 
 
 # --- what was delivered --------------------------------------------------------------------------------------------
@@ -514,12 +466,6 @@ def _at(place: tuple[str, int, int]) -> str:
 
 
 # --- saying it -----------------------------------------------------------------------------------------------------
-
-
-def _differ(found: Mapping[str, Any], expected: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Where two mappings differ: what is found, and what is expected."""
-    keys = chain(found.keys(), expected.keys() - found.keys())
-    return {key: (found.get(key), expected.get(key)) for key in keys if found.get(key) != expected.get(key)}
 
 
 def _short(value: Any) -> str:

@@ -17,21 +17,21 @@ Row = Mapping[str, Any]
 
 KEPT = {
     "identity": ("_outbox",),
-    "posting": ("employers", "gigs", "placements"),
-    "workers": ("workers", "presences"),
-    "matching": ("gigs", "seats", "waiting", "profiles", "commitments", "offers", "placements"),
-    "rights": ("agreements", "covers", "shifts", "cancellations"),
-    "notify": ("messages", "deliveries"),
+    "posting": ("employers", "gigs", "placements", "_timers"),
+    "workers": ("workers", "presences", "_timers"),
+    "matching": ("gigs", "seats", "waiting", "profiles", "commitments", "offers", "placements", "_timers"),
+    "rights": ("agreements", "covers", "shifts", "payments", "cancellations", "_timers"),
+    "notify": ("messages", "mailboxes", "deliveries", "gigs", "standings", "_timers"),
 }
 """The collections that are compared, by database."""
-OWN = ("_outbox", "_dead", "_blocked", "_fences", "_fuses")
-LARGE = {"matching": {"terms.content": 0, "reasons": 0, "trace": 0, "terms.place": 0}, "rights": {"text": 0}}
+OWN = ("_outbox", "_dead", "_blocked", "_fences", "_fuses", "_streams")
+LARGE = {"matching": {"reasons": 0, "trace": 0}, "notify": {"trace": 0}}
 """What is not compared and would fill the memory of a long run."""
 
 
 @dataclass
 class Said:
-    """One event of the log; what was published twice stands here once."""
+    """One event of the log; what was published twice stands here once. `at`: when it was said, before its commit."""
 
     topic: str
     partition: int
@@ -42,6 +42,7 @@ class Said:
     subject: str
     sequence: int
     body: dict[str, Any]
+    at: str
 
 
 class Change(NamedTuple):
@@ -107,6 +108,7 @@ async def take(mongo_url: str, kafka: str, history: History) -> Image:
 
 async def _read_log(kafka: str, topics: Iterable[str], image: Image) -> None:
     seen: dict[str, int] = {}
+    values: dict[bytes, Any] = {}
     async for record in records(kafka, topics, image.ends):
         key = (record.key or b"").decode(errors="replace")
         if key.startswith(POISONED.decode()):
@@ -123,17 +125,17 @@ async def _read_log(kafka: str, topics: Iterable[str], image: Image) -> None:
         seen[id] = digest
         type_ = headers["ce_type"].partition(".")[2].rpartition(".")[0]
         sequence = int(headers["ce_sequence"])
-        body = _slim(orjson.loads(record.value))
+        body = _slim(orjson.loads(record.value), values)
         at = record.topic, record.partition, record.offset
-        image.log.append(Said(*at, key, id, type_, headers["ce_subject"], sequence, body))
+        image.log.append(Said(*at, key, id, type_, headers["ce_subject"], sequence, body, headers["ce_time"]))
 
 
-def _slim(body: dict[str, Any]) -> dict[str, Any]:
-    if "terms" in body:
-        body["terms"] = {name: body["terms"][name] for name in ("period", "headcount", "employer_id")}
+def _slim(body: dict[str, Any], values: dict[bytes, Any]) -> dict[str, Any]:
+    """Terms and profiles are said again and again; each is kept once. Why an offer was made is not judged here."""
     body.pop("reasons", None)
-    if "profile" in body:
-        body["profile"] = {name: body["profile"][name] for name in ("revision", "accepts_automatically")}
+    for name in ("terms", "profile"):
+        if name in body:
+            body[name] = values.setdefault(orjson.dumps(body[name]), body[name])
     return body
 
 

@@ -495,7 +495,7 @@ def differences(found: Mapping[str, Any], fields: Mapping[str, Any]) -> Iterator
         wanted, is_ = plain(wanted), plain(is_)
         if is_ == wanted or (isinstance(wanted, OneOf) and is_ in wanted.values):
             continue
-        if isinstance(wanted, dict) and isinstance(is_, dict):
+        if isinstance(wanted, dict) and isinstance(is_, dict) and wanted.keys() == is_.keys():
             yield from (inner._replace(path=f"{name}.{inner.path}") for inner in differences(is_, wanted))
         else:
             yield Difference(name, is_, wanted)

@@ -25,8 +25,8 @@ import orjson
 from shared.contracts import CATALOGUE
 from shared.run import load
 from tests.chaos.history import History
-from tests.chaos.image import Change, Image, Said, by, take
-from tests.chaos.model import differences, expected
+from tests.chaos.image import Change, Image, Row, Said, by, take
+from tests.chaos.model import differences, expected, plain
 from tests.chaos.stack import REACTING
 
 Kind = Literal["lost", "doubled", "overfilled", "overlaps", "dead"]
@@ -226,6 +226,13 @@ def _alike(image: Image, report: Report) -> None:
             report.add("doubled", f"offer {id}: terms that its gig never had")
         if (body["worker_id"], body["district"], body["checked_in_at"]) not in present:
             report.add("doubled", f"offer {id}: its worker did not wait there")
+    for said in image.of("offer-expired"):
+        if said.body["reason"] == "time" and plain(said.at) < plain(offers.get(said.subject, {}).get("expires_at", "")):
+            report.add("doubled", f"offer {said.subject} ran out before its time")
+    valid = {said.subject: said.body["terms"]["valid_until"] for said in image.of("gig-posted", "gig-amended")}
+    for said in image.of("gig-closed"):
+        if said.body["reason"] == "expired" and plain(said.at) < plain(valid.get(said.subject, "")):
+            report.add("doubled", f"gig {said.subject} expired before its time")
     whole = "gig_id", "worker_id", "district"
     for types, known, cause, names in (
         (("offer-declined", "offer-expired"), offers, "offer_id", whole),
@@ -278,7 +285,8 @@ def _commands(image: Image, report: Report) -> None:
         f"{call.answer['checkin_id']}:{district}" for call in check_ins for district in call.answer["districts"]
     )
     compare("check-in", "worker-checked-in", presences)
-    compare("close", "gig-closed", (call.facts["gig_id"] for call in history.ok("close")))
+    by_itself = (said.subject for said in image.of("gig-closed") if said.body["reason"] != "employer")
+    compare("close", "gig-closed", (call.facts["gig_id"] for call in history.ok("close")), others=by_itself)
     automatic = {worker for worker, events in by(_profiles(image), "worker_id").items() if _automatic(events)}
     compare(
         "accept",
@@ -289,6 +297,25 @@ def _commands(image: Image, report: Report) -> None:
     compare("cancel", "placement-cancelled", (call.facts["placement_id"] for call in history.ok("cancel")))
     compare("decline", "offer-declined", (call.facts["offer_id"] for call in history.ok("decline")))
 
+    cancelled = {said.subject for said in image.of("placement-cancelled")}
+    planned = {said.subject: plain(said.body["terms"]["period"]["end"]) for said in image.of("placement-made")}
+    automatic_ends = (
+        said.subject
+        for said in image.of("shift-ended")
+        if said.subject in cancelled or plain(said.body["at"]) == planned.get(said.subject)
+    )
+    for command, type_, others in (
+        ("start-shift", "shift-started", ()),
+        ("end-shift", "shift-ended", automatic_ends),
+        ("confirm-pay", "pay-confirmed", ()),
+    ):
+        compare(command, type_, (call.facts["placement_id"] for call in history.ok(command)), others=others)
+    payments = image.databases["rights"]["payments"]
+    for call in history.ok("paid"):
+        if payments.get(call.facts["placement_id"], {}).get("paid_at") is None:
+            report.add("lost", f"pay of {call.facts['placement_id']} was said to be paid and is not")
+
+    _changes(image, report)
     _check_outs(image, report)
     _amendments(image, report)
     placements: dict[str, set[str]] = defaultdict(set)
@@ -309,6 +336,19 @@ def _profiles(image: Image) -> list[Said]:
 
 def _automatic(events: Sequence[Said]) -> bool:
     return any(said.body["profile"]["accepts_automatically"] for said in events)
+
+
+def _changes(image: Image, report: Report) -> None:
+    """A change of a profile that changes nothing says nothing."""
+    said = by(_profiles(image), "worker_id")
+    calls = Counter(call.facts["who"] for call in image.history.calls if call.command == "change")
+    for call in image.history.ok("change"):
+        if call.facts["floor"] not in {each.body["profile"]["floor_fen_per_hour"] for each in said[call.facts["who"]]}:
+            report.add("lost", f"worker {call.facts['who']}: a change was confirmed and is not said")
+    for worker, events in said.items():
+        changes = sum(each.type == "worker-changed" for each in events)
+        if changes > calls[worker]:
+            report.add("doubled", f"worker {worker}: {changes} changes, {calls[worker]} asked for")
 
 
 def _check_outs(image: Image, report: Report) -> None:
@@ -334,6 +374,14 @@ def _amendments(image: Image, report: Report) -> None:
     for gig, revision in told.items():
         if said[gig] < revision - 1:
             report.add("lost", f"gig {gig}: revision {revision} was confirmed, {said[gig]} amendments are said")
+    versions: dict[str, list[Said]] = defaultdict(list)
+    for each in image.of("gig-posted", "gig-amended"):
+        versions[each.subject].append(each)
+    for call in image.history.ok("amend"):
+        told_of = versions[call.facts["gig_id"]][call.answer["revision"] - 1 :][:1]
+        for name, wanted in call.facts.get("changes", {}).items():
+            if any(each.body["terms"][name] != wanted for each in told_of):
+                report.add("lost", f"gig {call.facts['gig_id']}: its {name} was confirmed to be {wanted}")
     for gig, times in said.items():
         if times > calls[gig]:
             report.add("doubled", f"gig {gig}: {times} amendments, {calls[gig]} asked for")
@@ -385,6 +433,10 @@ def _open_seats(image: Image, report: Report) -> None:
 def _papers(image: Image, report: Report) -> None:
     """The text of an agreement is that under its hash, and says what the placement says."""
     made = {said.subject: said.body for said in image.of("placement-made")}
+    due = {said.subject: said.body["amount_fen"] for said in image.of("pay-due")}
+    for id, shift in image.databases["rights"]["shifts"].items():
+        if shift["status"] == "ended" and (shift["pay"]["unit"] != "piece" or shift["pieces"] is not None):
+            report.same("lost", f"rights: pay due of {id}", due.get(id, 0), _owed(shift))
     for id, row in image.databases["rights"]["agreements"].items():
         report.same(
             "lost", f"rights.agreements: {id}: hash of its text", sha256(row["text"]).hexdigest(), row["sha256"]
@@ -395,6 +447,18 @@ def _papers(image: Image, report: Report) -> None:
             fields = {name: said[name] for name in names} | {"agreed_at": said["at"]}
             for differs in differences(text, fields):
                 report.add("lost", f"rights.agreements: {id}: its text: {differs}")
+
+
+def _owed(shift: Row) -> int:
+    """In fen: the day's rate, so much a piece, or minutes at an hour's rate to the nearest fen."""
+    rate = int(shift["pay"]["amount_fen"])
+    match shift["pay"]["unit"]:
+        case "day":
+            return rate
+        case "piece":
+            return rate * int(shift["pieces"])
+        case _:
+            return int(rate * shift["minutes"] / 60 + 0.5)
 
 
 def _numbers(image: Image, report: Report) -> None:

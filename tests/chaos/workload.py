@@ -26,6 +26,8 @@ SHIFTS = ((8, 12), (12, 16), (16, 20), (10, 14), (9, 17), (0, 4), (4, 8), (20, 2
 """Hours of a day: some touch, some overlap."""
 PAUSE_AT_MOST = 2.0
 SEED = 2_024
+LEAD, EARLY, MARK = timedelta(minutes=10, seconds=15), timedelta(minutes=20), timedelta(minutes=5)
+"""No gig may be posted for sooner; whoever is placed so early before a shift means to work it."""
 AGAIN_ON = {408, 425, 429, 500, 502, 503, 504}
 RECENT = 5
 """An employer minds so many of its last gigs."""
@@ -37,8 +39,8 @@ NOW = 0.05
 class Size:
     """How many there are, and how long one of them waits between two acts, in seconds on average.
 
-    `hot` is the share of gigs that pay so well that all want their few seats, `days` (at most 27) are those over which
-    shifts are spread, `again` is how often an answered call is sent once more.
+    `hot` is the share of gigs that pay so well that all want their few seats, `soon` of those that begin in minutes and
+    are worked, `again` of answered calls that are sent once more. Shifts are spread over `days` (at most 27).
     """
 
     employers: int = 12
@@ -46,11 +48,20 @@ class Size:
     pause: float = 0.5
     hot: float = 0.15
     days: int = 10
+    soon: float = 0.2
     again: float = 0.05
 
 
 SOAK = Size(employers=16, workers=400, pause=2.5, days=27)
 """For hours: enough people and days that the market never fills up."""
+
+
+def _soon(chance: random.Random) -> tuple[datetime, datetime]:
+    """A shift that may be started at once or nearly so. Its times are at full five minutes, so that timers ring then
+    alone, and there is quiet in between."""
+    at = (datetime.now(UTC) + LEAD).timestamp()
+    start = datetime.fromtimestamp(at - at % MARK.total_seconds(), UTC) + MARK
+    return start, start + MARK * chance.randint(1, 24)
 
 
 class Cut(Exception):
@@ -64,6 +75,8 @@ class App:
         self.name, self._market = name, market
         self.chance = random.Random(f"{market.seed}:{name}")
         self.id = ""
+        self.to_do: list[tuple[str, str, str, Any]] = []
+        """Steps of shifts: command, path, placement, body."""
         self._tokens: dict[str, str] = {}
         self._sign_in_again: Callable[[], Coroutine[Any, Any, None]] | None = None
 
@@ -273,24 +286,39 @@ class Workload:
             case x if x < 0.55 or not own:
                 await self._post(app)
             case x if x < 0.70:
-                gig, headcount = app.chance.choice(own), app.chance.randint(1, 6)
-                changes = {"headcount": headcount}
-                await app.do("amend", "PATCH", f"posting/gigs/{gig}", changes, gig_id=gig, headcount=headcount)
+                gig, changes = app.chance.choice(own), dict[str, Any](headcount=app.chance.randint(1, 6))
+                if app.chance.random() < 0.3:  # other terms: offers of the old ones end
+                    changes |= {"content": f"到件分拣，第 {app.chance.randrange(1_000)} 号库房，提供饮水和手套。"}
+                await app.do("amend", "PATCH", f"posting/gigs/{gig}", changes, gig_id=gig, changes=changes)
             case x if x < 0.80:
                 gig = app.chance.choice(own)
                 self._open.remove((app, gig))
                 await app.do("close", "POST", f"posting/gigs/{gig}/close", gig_id=gig)
+            case x if x < 0.88:
+                await self._pay_one(app)
             case _:
                 await self._cancel_one(app, f"matching/gigs/{app.chance.choice(own)}/placements")
+
+    async def _pay_one(self, app: App) -> None:
+        found = await app.see("rights/pay")
+        if due := [pay["placement_id"] for pay in (found or {}).get("items", ()) if pay["status"] == "due"]:
+            id = app.chance.choice(due)
+            await app.do("paid", "POST", f"rights/pay/{id}/paid", placement_id=id)
 
     async def _post(self, app: App) -> None:
         hot = app.chance.random() < self.size.hot
         district, (lat, lon) = app.chance.choice(sorted(DISTRICTS.items()))
-        first, last = app.chance.choice(SHIFTS)
-        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
-        day += timedelta(days=app.chance.randrange(self.size.days))
         headcount = app.chance.randint(3, 10) if hot else app.chance.randint(1, 3)
-        period = {"start": (day + timedelta(hours=first)).isoformat(), "end": (day + timedelta(hours=last)).isoformat()}
+        pay: dict[str, Any] = {"amount_fen": 4_000 if hot else 2_300, "unit": "hour", "mode": "same-day"}
+        if app.chance.random() < self.size.soon:
+            start, end = _soon(app.chance)
+            pay = app.chance.choice([pay | {"amount_fen": 20_000, "unit": "day"}, pay | {"unit": "piece"}])
+        else:
+            first, last = app.chance.choice(SHIFTS)
+            day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+            day += timedelta(days=app.chance.randrange(self.size.days))
+            start, end = day + timedelta(hours=first), day + timedelta(hours=last)
+        period = {"start": start.isoformat(), "end": end.isoformat()}
         gig = {
             "district": district,
             "title": "快件分拣员（临时）",
@@ -299,7 +327,7 @@ class Workload:
             "place": {"lat": lat, "lon": lon, "address": "某分拨中心（虚构）"},
             "period": period,
             "headcount": headcount,
-            "pay": {"amount_fen": 4_000 if hot else 2_300, "unit": "hour", "mode": "same-day"},
+            "pay": pay,
             "skills": [SKILL],
             "certificates": [],
             "meals": True,
@@ -324,11 +352,17 @@ class Workload:
         elif app.chance.random() < 0.03:
             checkin = here["checkin_id"]
             await app.do("check-out", "POST", f"workers/check-ins/{checkin}/end", checkin_id=checkin)
-        if app.chance.random() < 0.08:
-            await self._cancel_one(app, "matching/placements")
+        match app.chance.random():
+            case x if x < 0.08:
+                await self._cancel_one(app, "matching/placements")
+            case x if x < 0.11:
+                floor = app.chance.randrange(1_400, 1_600)
+                body = {"floor_fen_per_hour": floor, "accepts_automatically": app.chance.random() < 0.2}
+                await app.do("change", "PATCH", "workers/me", body, floor=floor)
+        await self._work(app)
         offers = await app.see("matching/offers?limit=5")
         for offer in [o for o in (offers or {}).get("items", ()) if o["state"] == "open"][:2]:
-            await self._answer(app, offer["offer_id"])
+            await self._answer(app, offer)
 
     async def _check_in(self, app: App) -> None:
         district, (lat, lon) = app.chance.choice(sorted(DISTRICTS.items()))
@@ -342,7 +376,17 @@ class Workload:
             if seen.get("checkin_id", id) != id:
                 self.history.wrong.append(f"check-in {id} was confirmed and another is read")
 
-    async def _answer(self, app: App, offer: str) -> None:
+    async def _work(self, app: App) -> None:
+        """The next step of a shift that is about to begin; one that is refused, as it may be too early, comes again."""
+        if not app.to_do:
+            return
+        command, way, placement, body = app.to_do[0]
+        call = await app.do(command, "POST", f"rights/{way}", body, placement_id=placement)
+        if call.status == "ok" or app.chance.random() < 0.2:
+            app.to_do.pop(0)
+
+    async def _answer(self, app: App, terms: dict[str, Any]) -> None:
+        offer = terms["offer_id"]
         accept = f"matching/offers/{offer}/accept"
         match app.chance.random():
             case x if x < 0.15:
@@ -353,9 +397,22 @@ class Workload:
                 call = await app.do("accept", "POST", accept, offer_id=offer)
                 if call.status == "ok":
                     id = call.answer["placement_id"]
+                    self._plan(app, id, terms["terms"])
                     seen = await app.see(f"matching/placements/{id}")
                     if seen and seen.get("placement_id") != id:
                         self.history.wrong.append(f"placement {id} was confirmed and cannot be read")
+
+    def _plan(self, app: App, placement: str, terms: dict[str, Any]) -> None:
+        """Whoever has a shift soon works it: some never start, some never end, not all say that the pay came."""
+        if datetime.fromisoformat(terms["period"]["start"]) - datetime.now(UTC) > EARLY:
+            return
+        pieces = {"pieces": app.chance.randint(1, 90)} if terms["pay"]["unit"] == "piece" else None
+        steps: list[tuple[str, str, str, Any]] = [
+            ("start-shift", f"shifts/{placement}/start", placement, None),
+            ("end-shift", f"shifts/{placement}/end", placement, pieces),
+            ("confirm-pay", f"pay/{placement}/confirm", placement, None),
+        ]
+        app.to_do += steps[: app.chance.choice([0, 1, 2, 3, 3, 3])]
 
     async def _cancel_one(self, app: App, where: str) -> None:
         found = await app.see(where)

@@ -57,6 +57,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         self._next: dict[TopicPartition, int] = {}
         self._asked_again: dict[TopicPartition, tuple[int, int]] = {}
         self._generation = 0
+        self._stopping = False
         self._busy = asyncio.Lock()
         self._chores: asyncio.Task[None] | None = None
         self._progress = time.monotonic()
@@ -114,6 +115,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
 
     async def stop(self, within: float) -> None:
         """Stop taking, finish what is in hand, leave the group. Bounded, since all that matters is in the database."""
+        self._stopping = True
         self._generation += 1
         if self._chores:
             await end_tasks(self._chores)
@@ -161,6 +163,8 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             batches[TopicPartition(record.topic, record.partition)].append(_letter(record))
         await self._while_blown(generation)
         async with self._busy:
+            if self._stopping:  # FastStream hands over what it has fetched until it is stopped itself
+                return
             await asyncio.gather(*(self._until_done(place, letters, generation) for place, letters in batches.items()))
         await self._while_blown(generation)
 

@@ -1,6 +1,9 @@
 """What the consumer makes of offsets that are missing: an event is passed over only when Kafka has it no more."""
 
+import asyncio
 from collections.abc import Sequence
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -88,3 +91,20 @@ async def test_who_does_not_hold_the_partition_has_not_asked(consumer: Consumer)
     for _ in range(3):
         await ours._handle(PLACE, letters(5, 6))
     assert delivery.handled == []
+
+
+async def test_a_batch_that_comes_while_it_stops_is_left_to_others(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FastStream hands over what it has fetched until it is stopped, and our database is closed soon after."""
+    record = SimpleNamespace(topic=PLACE.topic, partition=PLACE.partition, offset=0, key=b"", value=b"", headers=())
+    message: Any = SimpleNamespace(raw_message=(record,))
+    delivery = Delivery()
+    ours = bus(delivery)
+    monkeypatch.setattr(ours.broker, "stop", partial(asyncio.sleep, 0))
+    monkeypatch.setattr(ours, "_commit", partial(asyncio.sleep, 0))
+    await ours.stop(1)
+    await ours._receive(message)
+    assert delivery.handled == []
+    await bus(delivery)._receive(message)
+    assert delivery.handled == [0]

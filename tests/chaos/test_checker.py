@@ -38,7 +38,14 @@ ROW_TERMS = TERMS | {
     "valid_until": datetime(2026, 12, 1, 8),  # noqa: DTZ001
 }
 """The same as a database has them."""
-PROFILE = {"skills": [], "reach_m": 5_000, "tier": 0, "accepts_automatically": False, "revision": 0}
+PROFILE = {
+    "skills": [],
+    "floor_fen_per_hour": 1_500,
+    "reach_m": 5_000,
+    "tier": 0,
+    "accepts_automatically": False,
+    "revision": 0,
+}
 CAME, OFFERED, PLACED, GONE = (f"2026-11-30T00:0{n}:00.123456Z" for n in range(4))
 UNTIL, VERIFIED_UNTIL = "2026-11-30T16:00:00Z", "2027-01-01T00:00:00Z"
 
@@ -371,6 +378,43 @@ def somebody_elses(image: Image) -> None:
     event(image, "placement-made", "placement-1").body["worker_id"] = "worker-2"
 
 
+def also(image: Image, topic: str, type_: str, subject: str, n: int, **body: Any) -> None:
+    who = {"worker_id": WORKER, "employer_id": FIRM, "gig_id": GIG, "district": DISTRICT}
+    image.log.append(Said(topic, 0, 99, "key", f"{type_}:{n}", type_, subject, n, who | body, PLACED))
+
+
+def expired_early(image: Image) -> None:
+    also(image, "posting.gig", "gig-closed", GIG, 3, reason="expired")
+
+
+def ran_out_early(image: Image) -> None:
+    also(image, "matching.offer", "offer-expired", "offer-1", 2, offer_id="offer-1", reason="time")
+
+
+def changed_unasked(image: Image) -> None:
+    also(image, "workers.worker", "worker-changed", WORKER, 2, profile=PROFILE | {"revision": 1})
+
+
+def started_unasked(image: Image) -> None:
+    also(image, "rights.shift", "shift-started", "placement-1", 1, placement_id="placement-1", at=GONE)
+
+
+def told(command: str, answer: dict[str, Any] | None = None, **facts: Any) -> Callable[[Image], None]:
+    """A client was told that a command is done, and it is not."""
+
+    def do(image: Image) -> None:
+        call = image.history.call("somebody", command, "key", facts)
+        image.history.ended(call, "ok", answer=answer)
+
+    do.__name__ = f"told {command}"
+    return do
+
+
+def worked_for_nothing(image: Image) -> None:
+    shifts: Any = image.databases["rights"]["shifts"]
+    shifts["placement-1"] |= {"status": "ended", "minutes": 90, "pieces": None}
+
+
 def nobody_asked(image: Image) -> None:
     image.history.calls = [call for call in image.history.calls if call.command != "post"]
 
@@ -490,6 +534,23 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
         "numbers in the log: 1 instead",
     ),
     (set_("matching", "_streams", "matching.placement:placement-1", "del"), "doubled", "numbers in the log: 1 instead"),
+    (expired_early, "doubled", "gig gig-1 expired before its time"),
+    (ran_out_early, "doubled", "offer offer-1 ran out before its time"),
+    (changed_unasked, "doubled", "worker worker-1: 1 changes, 0 asked for"),
+    (started_unasked, "doubled", "1 shift-started that no start-shift asked for"),
+    (told("change", who=WORKER, floor=1), "lost", "worker worker-1: a change was confirmed and is not said"),
+    (told("start-shift", placement_id="placement-1"), "lost", "start-shift of placement-1 was confirmed"),
+    (told("end-shift", placement_id="placement-1"), "lost", "end-shift of placement-1 was confirmed"),
+    (told("paid", placement_id="placement-1"), "lost", "pay of placement-1 was said to be paid and is not"),
+    (told("cancel", placement_id="placement-1"), "lost", "cancel of placement-1 was confirmed"),
+    (told("decline", offer_id="offer-1"), "lost", "decline of offer-1 was confirmed"),
+    (told("check-out", checkin_id="checkin-9"), "lost", "check-out of checkin-9 was confirmed"),
+    (
+        told("amend", {"revision": 1}, gig_id=GIG, changes={"headcount": 5}),
+        "lost",
+        "its headcount was confirmed to be 5",
+    ),
+    (worked_for_nothing, "lost", "pay due of placement-1: 0 instead of 3450"),
     (other_terms, "doubled", "offer offer-1: terms that its gig never had"),
     (waited_elsewhere, "doubled", "offer offer-1: its worker did not wait there"),
     (somebody_elses, "doubled", "placement-made of placement-1: another worker_id than offer_id offer-1"),

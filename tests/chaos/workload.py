@@ -40,7 +40,8 @@ class Size:
     """How many there are, and how long one of them waits between two acts, in seconds on average.
 
     `hot` is the share of gigs that pay so well that all want their few seats, `soon` of those that begin in minutes and
-    are worked, `again` of answered calls that are sent once more. Shifts are spread over `days` (at most 27).
+    are worked, `automatic` of the workers who accept without being asked, `again` of the answered calls that are sent
+    once more. Shifts are spread over `days` (at most 27).
     """
 
     employers: int = 12
@@ -49,11 +50,12 @@ class Size:
     hot: float = 0.15
     days: int = 10
     soon: float = 0.2
+    automatic: float = 0.2
     again: float = 0.05
 
 
-SOAK = Size(employers=16, workers=400, pause=2.5, days=27)
-"""For hours: enough people and days that the market never fills up."""
+SOAK = Size(employers=16, workers=400, pause=2.5, days=27, automatic=0.6)
+"""For hours: enough people and days that the market never fills up, and many events for each call."""
 
 
 def _soon(chance: random.Random) -> tuple[datetime, datetime]:
@@ -240,7 +242,7 @@ class Workload:
             "floor_fen_per_hour": 1_500,
             "reach_m": 20_000,
             "hardship": [],
-            "accepts_automatically": n % 5 == 0,
+            "accepts_automatically": app.chance.random() < self.size.automatic,
             "consent": True,
         }
         await app.do("register-worker", "POST", "workers/registration", form)
@@ -357,7 +359,7 @@ class Workload:
                 await self._cancel_one(app, "matching/placements")
             case x if x < 0.11:
                 floor = app.chance.randrange(1_400, 1_600)
-                body = {"floor_fen_per_hour": floor, "accepts_automatically": app.chance.random() < 0.2}
+                body = {"floor_fen_per_hour": floor, "accepts_automatically": app.chance.random() < self.size.automatic}
                 await app.do("change", "PATCH", "workers/me", body, floor=floor)
         await self._work(app)
         offers = await app.see("matching/offers?limit=5")

@@ -76,16 +76,17 @@ async def check(*, mongo_url: str, kafka: str, history: History) -> Report:
 
 
 def judge(image: Image) -> Report:
+    """Judge a market that has come to rest, in which all commands are in the history."""
+    return _judged(image, _sequences, _seats, _overlaps, _causes, _commands, _memory, _deliveries)
+
+
+def judge_log(image: Image) -> Report:
+    """Judge what was said alone, which must be right at any moment."""
+    return _judged(image, _sequences, _seats, _overlaps, _causes)
+
+
+def _judged(image: Image, *steps: Callable[[Image, Report], None]) -> Report:
     report = Report(repeats=image.repeats, events=len(image.log))
-    steps: Sequence[Callable[[Image, Report], None]] = (
-        _sequences,
-        _seats,
-        _overlaps,
-        _causes,
-        _commands,
-        _memory,
-        _deliveries,
-    )
     for step in steps:
         step(image, report)
     return report

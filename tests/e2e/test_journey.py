@@ -1,27 +1,36 @@
 """From the employer's office to the message on the worker's phone, through the real gateway."""
 
+from pathlib import Path
+
 import httpx
 import pytest
 
 from deploy.local.stack import Stack
-from tests.chaos.checker import Report, check_effects, check_log, read_log
+from tests.chaos.checker import judge_log
+from tests.chaos.history import History
+from tests.chaos.image import take
 from tests.e2e.journey import EDGES, Story, missing_edges
 from tests.e2e.smoke import walk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_a_parcel_sorter_is_hired_and_told_in_one_trace(whole_market: Stack) -> None:
+async def test_a_parcel_sorter_is_hired_and_told_in_one_trace(whole_market: Stack, tmp_path: Path) -> None:
     market = whole_market
     story = Story(market.gateway, market.url("web"), market.operator_password)
     async with story.open():
         _, services, spans = await walk(story)
     assert services == 7
     assert spans > len(EDGES)
-    report, log = Report(), await read_log(market.kafka)
-    check_log(log, report)
-    await check_effects(market.mongo_url, log, [story], report)
-    assert report.clean, report
+    image = await take(market.mongo_url, market.kafka, History(tmp_path / "history.jsonl"))
+    assert judge_log(image).findings == []
+    assert [said.subject for said in image.of("placement-made")].count(story.placement_id) == 1
+    for kept in ("agreements", "covers", "shifts"):
+        assert story.placement_id in image.databases["rights"][kept]
+    told = [
+        id for id in image.databases["notify"]["messages"] if id.startswith(f"placement-made:{story.placement_id}:")
+    ]
+    assert len(told) == 2
 
 
 async def test_a_trace_with_a_gap_is_seen() -> None:

@@ -64,8 +64,8 @@ MUTANTS = (
             ),
             (
                 "services/matching/deals.py",
-                "    unit.save(placement)\n    unit.save(commitments)\n    unit.publish(made(placement))",
-                "    unit.save(placement)\n    unit.publish(made(placement))",
+                "    unit.save(commitments)\n    unit.publish(made(placement)",
+                "    unit.publish(made(placement)",
             ),
         ),
     ),
@@ -88,15 +88,26 @@ MUTANTS = (
         (
             (
                 "shared/relay.py",
-                "        for row in rows:\n            streams[row.stream]",
-                '        await self._db["_outbox"].delete_many({"_id": {"$in": [row.id for row in rows]}})\n'
-                "        for row in rows:\n            streams[row.stream]",
+                "        sending: dict[str, asyncio.Task[None]] = {}\n",
+                "        sending: dict[str, asyncio.Task[None]] = {}\n"
+                "        gone = [row.id for numbered in streams.values() for row in numbered.values()]\n"
+                '        await self._db["_outbox"].delete_many({"_id": {"$in": gone}})\n',
             ),
         ),
     ),
     Mutant(
-        "order of a stream",
-        (("shared/relay.py", "if max(numbered) > 1]", "if max(numbered) > 1 and not streams]"),),
+        "order of an aggregate",
+        (("shared/relay.py", "if row.sequence > 1} - asked", "if row.sequence > 1 and False} - asked"),),
+    ),
+    Mutant(
+        "order between aggregates",
+        (
+            (
+                "shared/relay.py",
+                "for row in rows for stream in row.after}",
+                "for row in rows for stream in row.after[:0]}",
+            ),
+        ),
     ),
     Mutant(
         "idempotency key",

@@ -22,6 +22,7 @@ from redis.exceptions import RedisError
 from deploy.topics import read
 from shared import clock
 from shared.contracts.posting import GigPosted
+from shared.tasks import end_tasks
 from tests.chaos.proxy import Mode
 from tests.chaos.schedule import Fault
 from tests.chaos.stack import ChaosStack
@@ -109,15 +110,16 @@ class Faults:
         self.kills += 1
         await self._running(name, other_than=before)
         self.stack.plant(name, "")
+        stirring = asyncio.create_task(self._stir(name)) if "in_rebalance" in fault else None
         try:
-            async with asyncio.timeout(PLANTED_SECONDS), asyncio.TaskGroup() as group:
-                stirring = group.create_task(self._stir(name)) if "in_rebalance" in fault else None
+            async with asyncio.timeout(PLANTED_SECONDS):
                 await process.ended()
-                if stirring:
-                    stirring.cancel()
         except TimeoutError:  # its point was never passed: then it dies like the others
             self.done["planted, not reached"] += 1
             await self.stack.kill(name)
+        finally:
+            if stirring:
+                await end_tasks(stirring)
         self.kills += 1
         await self._ready(name)
 
@@ -131,23 +133,24 @@ class Faults:
         """Stop it in the middle of a batch until its group has given its partitions away, then let it go on."""
         await self._ready(name)
         process = self.stack.processes[name]
-        await self._short_transactions()
         with self._links(f"{name}>mongo", "latency", 0.5):
             await asyncio.sleep(3)
             await process.kill(signal.SIGSTOP)
+        await self._end_transactions_after(3)
         await asyncio.sleep(seconds)
+        await self._end_transactions_after(10)
         self.woken.append((name, time.time()))
         await process.kill(signal.SIGCONT)
         await self._ready(name)
 
-    async def _short_transactions(self) -> None:
+    async def _end_transactions_after(self, seconds: int) -> None:
         """Have the server end a sleeper's transaction soon, so that another can act before it wakes.
 
         A sleeper gives up a batch by itself after 20 s (shared/store.py), and then never meets the fence.
         """
         with suppress(PyMongoError):
             async with AsyncMongoClient[dict[str, Any]](self.stack.mongo_url, serverSelectionTimeoutMS=2_000) as client:
-                await client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=3)
+                await client.admin.command("setParameter", 1, transactionLifetimeLimitSeconds=seconds)
 
     async def _running(self, name: str, *, other_than: int | None = None) -> int:
         """Its process id, once it runs; in another life than the given one."""

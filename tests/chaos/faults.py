@@ -133,10 +133,10 @@ class Faults:
         """Stop it in the middle of a batch until its group has given its partitions away, then let it go on."""
         await self._ready(name)
         process = self.stack.processes[name]
+        await self._end_transactions_after(3)
         with self._links(f"{name}>mongo", "latency", 0.5):
             await asyncio.sleep(3)
             await process.kill(signal.SIGSTOP)
-        await self._end_transactions_after(3)
         await asyncio.sleep(seconds)
         await self._end_transactions_after(10)
         self.woken.append((name, time.time()))

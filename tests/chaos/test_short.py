@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+VOID = 2
 CLEAN = re.compile(r"chaos: kills=\d+ lost=0 doubled=0 overfilled=0 overlaps=0 dead=planted")
 
 
@@ -23,4 +24,5 @@ def test_a_short_run_loses_and_doubles_nothing(seed: int) -> None:
     )
     lines = ended.stdout.splitlines()
     assert CLEAN.fullmatch(lines[-1]), ended.stdout[-6_000:] + ended.stderr[-2_000:]
-    assert ended.returncode == 0, ended.stdout[-6_000:]
+    # In so few seconds a sleeper need not have met the fence; a long run that shows less than that counts for nothing.
+    assert ended.returncode in (0, VOID), ended.stdout[-6_000:]

@@ -22,7 +22,7 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 
-from shared.contracts import CATALOGUE
+from shared.contracts import catalogue
 from shared.run import load
 from tests.chaos.history import History
 from tests.chaos.image import Change, Image, Row, Said, by, take
@@ -507,11 +507,11 @@ def _full(said: Said) -> str:
 
 def _dead_letters(service: str, image: Image, topics: set[str], report: Report) -> None:
     """A service sets aside what it cannot read in topics it reads, and leaves alone what is not for it."""
-    kinds = load(service).reactions.kinds
+    kinds, known = load(service).reactions.kinds, catalogue()
     planted = {
         place
         for place, type_ in image.poison.items()
-        if place[0] in topics and (not type_ or type_ not in CATALOGUE or type_ in kinds)
+        if place[0] in topics and (not type_ or type_ not in known or type_ in kinds)
     }
     dead = {(row["topic"], row["partition"], row["offset"]): row for row in image.databases[service]["_dead"].values()}
     for place in sorted(planted - dead.keys()):

@@ -202,7 +202,7 @@ class Kafka(Process):
         if not formatted.exists():
             shutil.rmtree(data, ignore_errors=True)  # what a formatting that was cut short has left
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            tool = self.dist.java("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._file))
+            tool = self.dist.java("kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(self._file))
             code, said = await output(*tool)
             if code:
                 raise CannotRun(f"kafka could not format {data}: {(said.strip() or str(code)).splitlines()[-1]}")

@@ -208,6 +208,8 @@ async def quiesce(stack: ChaosStack) -> list[str]:
         found = []
         soon = datetime.now(UTC) + timedelta(seconds=GRACE_SECONDS)
         bounds = await log_bounds(stack.kafka, topics)
+        if sending := await client["notify"]["deliveries"].count_documents({"state": "waiting"}):
+            found.append(f"notify: {sending} messages on their way")
         for service in REACTING:
             db = client[service]
             if rows := await db["_outbox"].count_documents({}):

@@ -1,4 +1,4 @@
-"""Three short seeds of `make chaos`: real processes, killed, cut off and frozen; long runs are by hand."""
+"""`make chaos-short`: three short seeds of `make chaos`. Not collected by `make test` yet."""
 
 import os
 import re

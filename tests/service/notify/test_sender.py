@@ -71,11 +71,13 @@ async def test_whoever_gave_no_contact_point_is_told_in_the_list_only(notify: Ha
 async def test_a_provider_that_fails_is_asked_again_after_a_pause(
     notify: Harness, sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch, turn: Turn, seconds: int
 ) -> None:
-    monkeypatch.setattr(channels, "TIMEOUT_SECONDS", 0.2)
+    if turn == "hang":
+        monkeypatch.setattr(channels, "TIMEOUT_SECONDS", 0.2)
     await reach(notify)
     await notify.receives(said(PlacementMade))
     sink.turns.append(turn)
     assert await send(sender) == 1
+    monkeypatch.setattr(channels, "TIMEOUT_SECONDS", 30)
     notify.clock.advance(seconds=seconds - 1)
     assert await send(sender) == 0
     notify.clock.advance(seconds=1)

@@ -4,7 +4,7 @@
 |---|---|
 | an acknowledged command has its event and its effect, once; a refused one none; an unknown one either | `_commands` |
 | nothing is said without its cause | `_causes` |
-| events of an aggregate are numbered 1 to n, in this order, under one key | `_sequences` |
+| events of an aggregate are numbered 1 to n, in this order, under one key; no fence goes back | `_sequences` |
 | at every prefix of the log and every commit no seat is held twice, no gig has more placements than seats | `_seats` |
 | at every commit, and every prefix of a partition, no worker's placements overlap (half-open) | `_overlaps` |
 | what is remembered, timers and messages too, is what follows from the log, field by field | `_memory`, model.py |
@@ -105,6 +105,8 @@ def _sequences(image: Image, report: Report) -> None:
         last[stream] = max(said.sequence, last[stream])
         if keys.setdefault(stream, (said.key, said.partition)) != (said.key, said.partition):
             report.add("lost", f"{said.topic} of {said.subject}: its key has changed")
+    for fence in image.turned_back:
+        report.add("doubled", f"the fence {fence} went back")
     for id in image.changed:
         report.add("doubled", f"event {id} stands in the log twice, and not alike")
 

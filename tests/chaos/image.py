@@ -76,6 +76,8 @@ class Image:
     repeats: int = 0
     changed: list[str] = field(default_factory=list)
     """Ids of events that stand in the log twice, and not alike."""
+    turned_back: list[str] = field(default_factory=list)
+    """Fences that a commit has set to an earlier offset: somebody acted on a partition that was another's by then."""
 
     def of(self, *types: str) -> list[Said]:
         """The events of these types, named without their version, in the order of each partition."""
@@ -93,7 +95,7 @@ async def take(mongo_url: str, kafka: str, history: History) -> Image:
                 rows = client[service][name].find({}, LARGE.get(service) if name in collections else None)
                 found[name] = {row["_id"]: row async for row in rows}
             image.inbox[service] = {row["_id"] async for row in client[service]["_inbox"].find({}, {"_id": 1})}
-        image.standing = [change async for change in _standing(client)]
+        await _read_commits(client, image)
     finally:
         await client.close()
     topics = read()
@@ -165,23 +167,30 @@ def _header(record: Any, name: str) -> str | None:
     return value.decode(errors="replace") if value else None
 
 
-async def _standing(client: AsyncMongoClient[dict[str, Any]]) -> Any:
-    """Matching's placements as the database's own log has them: committed one after another, whoever did it."""
+async def _read_commits(client: AsyncMongoClient[dict[str, Any]], image: Image) -> None:
+    """Matching's placements and all fences as the database's own log has them: committed one after another."""
     placements: dict[str, Change] = {}
+    fences: dict[str, int] = {}
     oplog = client["local"]["oplog.rs"].find({}, {"o": 1, "o2": 1, "op": 1, "ns": 1}, sort=[("$natural", 1)])
     async for entry in oplog:
         for op in _flat(entry):
-            if op.get("ns") != "matching.placements":
-                continue
-            new = op["o"]
+            new, where = op["o"], op.get("ns", "")
             id = new.get("_id") or op.get("o2", {}).get("_id")
+            if where.endswith("._fences"):
+                at = new.get("next", _changed(new, "next"))
+                if at is not None:
+                    if at < fences.get(id, 0):
+                        image.turned_back.append(f"{id} from {fences[id]} to {at}")
+                    fences[id] = at
+            if where != "matching.placements":
+                continue
             status = new.get("status") or _changed(new, "status")
             if "worker_id" in new:
                 period = new["terms"]["period"]
                 span = str(period["start"]), str(period["end"])
                 placements[id] = Change(new["worker_id"], id, new["gig_id"], new["seat"], span, stands=True)
             if status and id in placements:
-                yield placements[id]._replace(stands=status in ("placed", "awaiting-confirmation"))
+                image.standing.append(placements[id]._replace(stands=status in ("placed", "awaiting-confirmation")))
 
 
 def _flat(entry: Row) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-SEED, KILLS, MINUTES = "11", "14", "0.7"
+SEED, KILLS, MINUTES, PATIENCE = "11", "14", "0.7", "100"
 
 
 class Mutant(NamedTuple):
@@ -149,6 +149,7 @@ def caught(root: Path, say: str) -> bool:
         "SEED": SEED,
         "KILLS": KILLS,
         "MINUTES": MINUTES,
+        "PATIENCE": PATIENCE,
     }
     ended = subprocess.run(
         [sys.executable, "-m", "tests.chaos"], cwd=root, env=environment, capture_output=True, text=True, check=False

@@ -1,6 +1,7 @@
 """One run: warm-up, faults, heal, quiesce, stop, check."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -27,7 +28,7 @@ from tests.chaos.workload import Size, Workload
 
 SECONDS_PER_KILL = 2.0
 WARM_UP_SECONDS = 8.0
-BACK_SECONDS = 240.0
+BACK_SECONDS = float(os.environ.get("PATIENCE") or 240)
 """After healing, all is ready, and later nothing is on its way, within this; no person helps."""
 GRACE_SECONDS = 40.0
 """What a process has to stop in (docker-compose.yml: stop_grace_period)."""

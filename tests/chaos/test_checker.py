@@ -312,6 +312,10 @@ def changed_repeat(image: Image) -> None:
     image.changed.append("some-id")
 
 
+def fence_back(image: Image) -> None:
+    image.turned_back.append("matching:posting.gig:0 from 7 to 3")
+
+
 def other_key(image: Image) -> None:
     event(image, "gig-filled", GIG).key = "430102"
 
@@ -481,6 +485,7 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (gap, "lost", "3 comes after 1"),
     (inversion, "lost", "2 comes after 0"),
     (changed_repeat, "doubled", "not alike"),
+    (fence_back, "doubled", "went back"),
     (other_key, "lost", "its key has changed"),
     (said_twice, "doubled", "agreement-made of placement-1: 2 times"),
     (full_at_a_prefix_only, "overfilled", "by the log: seat 1 is held twice"),

@@ -1,0 +1,1 @@
+"""Delivery and the market in one thread, on a database and a log in memory, with every await in other hands."""

@@ -12,6 +12,7 @@ import os
 import random
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from deploy.local.process import CannotRun
@@ -21,8 +22,16 @@ from tests.chaos.workload import Size
 KILLS = 40
 
 
+BEGAN = time.monotonic()
+
+
 def say(line: str) -> None:
     print(f"chaos: {line}", flush=True)
+
+
+def tell_now(line: str) -> None:
+    """What happens while it runs, with the seconds since its beginning."""
+    say(f"[{time.monotonic() - BEGAN:4.0f} s] {line}")
 
 
 def main() -> int:
@@ -33,7 +42,7 @@ def main() -> int:
     say(f"SEED={seed} KILLS={kills}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-chaos-", ignore_cleanup_errors=True) as folder:
         try:
-            result = asyncio.run(run(Path(folder), seed=seed, kills=kills, minutes=minutes, size=Size(), say=say))
+            result = asyncio.run(run(Path(folder), seed=seed, kills=kills, minutes=minutes, size=Size(), say=tell_now))
         except CannotRun as error:
             say(f"cannot run: {error}")
             return os.EX_UNAVAILABLE

@@ -161,14 +161,10 @@ async def beside(work: Any) -> AsyncIterator[asyncio.Task[None]]:
 
 
 async def suffer(faults: Faults, faults_planned: Sequence[Fault], history: History, say: Say) -> None:
-    began = time.monotonic()
-
     async def tell_forever() -> None:
         while True:
             await asyncio.sleep(10)
-            say(
-                f"{time.monotonic() - began:.0f} s: {faults.kills} kills, {sum(faults.done.values())} faults, {history}"
-            )
+            say(f"{faults.kills} kills, {sum(faults.done.values())} faults, {history}")
 
     async with beside(tell_forever()), beside(faults.echo()):
         await faults.run(faults_planned)

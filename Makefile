@@ -6,7 +6,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --no-header $(if $(upgrade),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint smoke chaos chaos-short chaos-mutants elastic bench features contracts lock compose-test image clean
+.PHONY: help setup up test lint smoke chaos chaos-mutants elastic bench features contracts lock compose-test image clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,9 +30,6 @@ smoke: .venv/local.stamp ## one gig from post to placement on a stack of its own
 
 chaos: .venv/local.stamp ## the same while services are killed: nothing lost, nothing doubled
 	@$(PYTHON) -m tests.chaos
-
-chaos-short: setup ## three short seeds of the same
-	@$(PYTHON) -m pytest -q tests/chaos/short.py
 
 chaos-mutants: .venv/local.stamp ## protections switched off in copies of the code: the suite must notice each
 	@$(PYTHON) -m tests.chaos.mutants

@@ -1,4 +1,4 @@
-"""`make chaos-short`: three short seeds of `make chaos`. Not collected by `make test` yet."""
+"""Three short seeds of `make chaos`."""
 
 import os
 import re

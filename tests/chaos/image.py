@@ -1,15 +1,17 @@
 """All that is left of a run, as the checker sees it: the whole log, the databases, what the clients know."""
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import orjson
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import AsyncMongoClient
 
 from deploy.topics import read
+from shared.bus import log_bounds
 from tests.chaos.faults import POISONED
 from tests.chaos.history import History
 
@@ -25,6 +27,8 @@ KEPT = {
 }
 """The collections that are compared, by database."""
 OWN = ("_outbox", "_dead", "_blocked", "_fences", "_fuses", "_streams")
+SILENCE_SECONDS = 120.0
+"""Kafka has something that it does not give: no reading waits for ever."""
 LARGE = {"matching": {"reasons": 0, "trace": 0}, "notify": {"trace": 0}}
 """What is not compared and would fill the memory of a long run."""
 
@@ -145,19 +149,27 @@ def _slim(body: dict[str, Any], values: dict[bytes, Any]) -> dict[str, Any]:
 
 async def records(kafka: str, topics: Iterable[str], ends: dict[tuple[str, int], int]) -> Any:
     """Every record of topics, each partition in its order; `ends` is filled with where each ends."""
-    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=kafka, enable_auto_commit=False)
+    bounds = await log_bounds(kafka, list(topics))
+    ends |= {place: end for place, (_, end) in bounds.items()}
+    # Assigned, not subscribed: a subscription is given its partitions anew when metadata change, and then waits at their
+    # ends for ever.
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        places = await consumer.end_offsets(consumer.assignment())
-        ends |= {(place.topic, place.partition): end for place, end in places.items()}
-        await consumer.seek_to_beginning()
-        left = {place for place, end in places.items() if end}
+        places = [TopicPartition(*place) for place in bounds]
+        consumer.assign(places)
+        await consumer.seek_to_beginning(*places)
+        left = {place for place in places if bounds[place][1] > bounds[place][0]}
+        heard = time.monotonic()
         while left:
             for place, found in (await consumer.getmany(timeout_ms=500, max_records=5_000)).items():
+                heard = time.monotonic()
                 for record in found:
                     yield record
-                if found and found[-1].offset >= places[place] - 1:
+                if found and found[-1].offset >= bounds[place][1] - 1:
                     left.discard(place)
+            if time.monotonic() - heard > SILENCE_SECONDS:
+                raise TimeoutError(f"Kafka does not give what it has of {left}")
     finally:
         await consumer.stop()
 

@@ -32,7 +32,7 @@ BACK_SECONDS = float(os.environ.get("PATIENCE") or 240)
 """After healing, all is ready, and later nothing is on its way, within this; no person helps."""
 GRACE_SECONDS = 40.0
 """What a process has to stop in (docker-compose.yml: stop_grace_period)."""
-MORE_ZOMBIES = 4
+MORE_ZOMBIES = int(os.environ.get("ZOMBIES") or 4)
 """A sleeper may wake with nothing in hand; so many more are tried before a run counts for nothing."""
 
 

@@ -151,8 +151,8 @@ async def records(kafka: str, topics: Iterable[str], ends: dict[tuple[str, int],
     """Every record of topics, each partition in its order; `ends` is filled with where each ends."""
     bounds = await log_bounds(kafka, list(topics))
     ends |= {place: end for place, (_, end) in bounds.items()}
-    # Assigned, not subscribed: a subscription is given its partitions anew when metadata change, and then waits at their
-    # ends for ever.
+    # Assigned, not subscribed: a subscription is given its partitions anew when metadata change, and then waits at
+    # their ends for ever.
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:

@@ -99,7 +99,7 @@ async def take(mongo_url: str, kafka: str, history: History) -> Image:
                 rows = client[service][name].find({}, LARGE.get(service) if name in collections else None)
                 found[name] = {row["_id"]: row async for row in rows}
             image.inbox[service] = {row["_id"] async for row in client[service]["_inbox"].find({}, {"_id": 1})}
-        await _read_commits(client, image)
+        await read_commits(client, image)
     finally:
         await client.close()
     topics = read()
@@ -179,10 +179,10 @@ def _header(record: Any, name: str) -> str | None:
     return value.decode(errors="replace") if value else None
 
 
-async def _read_commits(client: AsyncMongoClient[dict[str, Any]], image: Image) -> None:
+async def read_commits(client: AsyncMongoClient[dict[str, Any]], image: Image) -> None:
     """Matching's placements and all fences as the database's own log has them: committed one after another."""
     placements: dict[str, Change] = {}
-    fences: dict[str, int] = {}
+    fences: dict[tuple[str, str], int] = {}
     oplog = client["local"]["oplog.rs"].find({}, {"o": 1, "o2": 1, "op": 1, "ns": 1}, sort=[("$natural", 1)])
     async for entry in oplog:
         for op in _flat(entry):
@@ -191,9 +191,10 @@ async def _read_commits(client: AsyncMongoClient[dict[str, Any]], image: Image) 
             if where.endswith("._fences"):
                 at = new.get("next", _changed(new, "next"))
                 if at is not None:
-                    if at < fences.get(id, 0):
-                        image.turned_back.append(f"{id} from {fences[id]} to {at}")
-                    fences[id] = at
+                    before = fences.get((where, id), 0)
+                    if at < before:
+                        image.turned_back.append(f"{id} from {before} to {at}")
+                    fences[where, id] = at
             if where != "matching.placements":
                 continue
             status = new.get("status") or _changed(new, "status")

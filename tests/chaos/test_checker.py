@@ -1,6 +1,7 @@
 """The checker finds each kind of damage, and nothing in a market where all went well."""
 
 import copy
+import os
 from collections.abc import Callable
 from datetime import datetime
 from hashlib import sha256
@@ -10,11 +11,12 @@ from typing import Any
 
 import orjson
 import pytest
+from pymongo import AsyncMongoClient
 
 from shared.run import load
 from tests.chaos.checker import Report, judge
 from tests.chaos.history import History
-from tests.chaos.image import KEPT, Change, Image, Said
+from tests.chaos.image import KEPT, Change, Image, Said, read_commits
 from tests.chaos.model import expected
 from tests.chaos.stack import REACTING
 
@@ -647,6 +649,24 @@ def test_a_refusal_after_a_call_of_which_nothing_was_heard_may_have_had_its_effe
     for call in image.history.calls:
         call.unheard = 0
     assert judge(image).times["doubled"] == 1
+
+
+async def test_the_database_tells_of_a_fence_that_went_back(mongo_url: str, image: Image) -> None:
+    name = f"test_fence_{os.getpid()}"
+    forward, back = f"{name}:posting.gig:0", f"{name}:posting.gig:1"
+    async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
+        try:
+            fences = client[name]["_fences"]
+            for fence in (forward, back):
+                await fences.insert_one({"_id": fence, "next": 0})
+                await fences.update_one({"_id": fence}, {"$set": {"next": 7}})
+            async with client.start_session() as session, await session.start_transaction():
+                await fences.update_one({"_id": forward}, {"$set": {"next": 9}}, session=session)
+                await fences.update_one({"_id": back}, {"$set": {"next": 3}}, session=session)
+            await read_commits(client, image)
+        finally:
+            await client.drop_database(name)
+    assert [fence for fence in image.turned_back if name in fence] == [f"{back} from 7 to 3"]
 
 
 def test_findings_beyond_bounds_are_still_counted() -> None:

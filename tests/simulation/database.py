@@ -356,6 +356,8 @@ class Collection:
         self._write(row["_id"], row, session)
 
     def _update(self, query: Row, change: Row, upsert: bool, session: Session | None) -> Done:
+        if not change.keys() <= {"$set", "$inc", "$setOnInsert"}:
+            raise NotImplementedError(repr(change))
         found = self._matching(query, session)[:1]
         if not found and not upsert:
             return Done()

@@ -39,6 +39,9 @@ ROOT = str(Path(__file__).parents[1])
 RETRY_AFTER = (0.1, 0.5, 2.0)
 """Seconds before a failed event is tried again; after the last it is set aside."""
 
+AT_ONCE, GROWTH = 500, 8
+"""Letters of one transaction: half as many after one that took too long, an eighth more after each that did not."""
+
 LETTER_BYTES = 256 * 1024
 """A longer body goes to the dead-letter topic cut; the database keeps the whole."""
 
@@ -134,6 +137,10 @@ class NotCommitted(Exception):
     """The transaction itself failed, not one of its handlers: which letter is to blame shows when there are fewer."""
 
 
+class TooMany(NotCommitted):
+    """The letters together take longer than a transaction may; none is to blame."""
+
+
 def where_it_broke(error: Exception) -> str:
     """The kind of an error and our line it came from. Its message stays out: it may hold what a person wrote."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -148,6 +155,7 @@ class Delivery:
 
     def __init__(self, store: Store, reactions: Reactions, *, service: str, tracer: Tracer) -> None:
         self._store, self._reactions, self._service, self._tracer = store, reactions, service, tracer
+        self._at_once = AT_ONCE
         self.on_outcome: Callable[[int, int], None] = lambda dead, handled: None
 
     # --- events --------------------------------------------------------------------------------------------------
@@ -162,8 +170,25 @@ class Delivery:
     async def deliver(self, fence: str, expected: int, letters: Sequence[Letter]) -> int:
         """Handle one partition's letters and return the next offset.
 
+        Usually in one transaction; in as many as it takes where the machine is too slow for what one may last.
         Raises `Fenced` when the partition is no longer at `expected`, `DatabaseDown` when nothing could be done.
         """
+        at = expected
+        while letters:
+            few = letters[: self._at_once]
+            try:
+                at = await self._deliver(fence, at, few)
+            except TooMany as error:
+                self._at_once = len(few) // 2
+                log.warning("a batch takes too long, smaller ones follow", letters=len(few), error=str(error)[:300])
+                continue
+            letters = letters[len(few) :]
+            if len(few) == self._at_once:
+                self._at_once = min(AT_ONCE, self._at_once + max(1, self._at_once // GROWTH))
+        return at
+
+    async def _deliver(self, fence: str, expected: int, letters: Sequence[Letter]) -> int:
+        """The same, halving the letters while their transaction fails; `TooMany` when only its length is wrong."""
         events, aside = self._read_all(letters)
         end = letters[-1].offset + 1
 
@@ -175,10 +200,12 @@ class Delivery:
 
         try:
             outcome = await self._decide(batch, letters, aside)
+        except TooMany:
+            raise
         except NotCommitted:
             middle = len(letters) // 2
-            between = await self.deliver(fence, expected, letters[:middle])
-            return await self.deliver(fence, between, letters[middle:])
+            between = await self._deliver(fence, expected, letters[:middle])
+            return await self._deliver(fence, between, letters[middle:])
         METRICS.batch_size.labels(self._service).observe(len(letters))
         METRICS.repeated.labels(self._service).inc(len(outcome.repeated))
         for type_, times in Counter(letter.headers["ce_type"] for letter in outcome.handled).items():
@@ -193,7 +220,8 @@ class Delivery:
     ) -> T:
         """Run a transaction over letters until it commits, noting in `aside` those that stand in its way.
 
-        Raises `NotCommitted` when it is not known which of several does, `DatabaseDown` when nothing could be done.
+        Raises `NotCommitted` when it is not known which of several does, `TooMany` when they take too long together,
+        `DatabaseDown` when nothing could be done.
         """
         failures: Counter[str] = Counter()
         while True:
@@ -214,6 +242,8 @@ class Delivery:
             except (Fenced, Moved, DatabaseDown):
                 raise
             except Contended as error:
+                if len(letters) > 1:
+                    raise TooMany(str(error)) from error
                 raise DatabaseDown(str(error)) from error
             except Exception as error:
                 if len(letters) > 1:

@@ -22,6 +22,10 @@ INBOX_DAYS = 14
 
 IDEMPOTENCY_HOURS = 24
 
+NO_SUCH_TRANSACTION = 251
+LONG_SECONDS = 1.0
+"""A transaction that the server does not know after so long was ended for its age, not lost in a restart."""
+
 
 class DatabaseDown(Exception):
     """Our own database does not answer. What was being done is kept and tried again."""
@@ -29,6 +33,10 @@ class DatabaseDown(Exception):
 
 class Contended(Exception):
     """A unit lost every race for its documents in the time it had."""
+
+
+class TooLong(Contended):
+    """MongoDB ended a unit's transaction before it was through: the same work would meet the same end."""
 
 
 class Store:
@@ -81,15 +89,18 @@ class Store:
     async def transact(self, work: Callable[[Unit], Awaitable[T]], *, within: float = 20.0) -> T:
         """Run `work` in a unit and commit it; again from the start when another unit was in the way.
 
-        Raises what `work` raises, `DatabaseDown` when MongoDB does not answer, `Contended` after `within` seconds.
+        Raises what `work` raises, `DatabaseDown` when MongoDB does not answer, `Contended` after `within` seconds, of
+        which `TooLong` says that less work at a time would do.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + within
         attempt = 0
         while True:
             attempt += 1
+            began = loop.time()
             try:
                 async with self._turns:
+                    began = loop.time()
                     return await self._once(work)
             except (Stale, DuplicateKeyError) as error:
                 reason: Exception = error
@@ -98,6 +109,8 @@ class Store:
                     if isinstance(error, ConnectionFailure):
                         raise DatabaseDown(str(error)) from error
                     raise
+                if _code(error) == NO_SUCH_TRANSACTION and loop.time() - began > LONG_SECONDS:
+                    raise TooLong(str(error)) from error
                 reason = error
             METRICS.unit_retries.labels(self.source).inc()
             if loop.time() > deadline:
@@ -145,6 +158,10 @@ def connect(url: str) -> AsyncMongoClient[dict[str, Any]]:
         socketTimeoutMS=30_000,
         retryWrites=True,
     )
+
+
+def _code(error: PyMongoError) -> int | None:
+    return error.code if isinstance(error, OperationFailure) else None
 
 
 def _expiring(field: str, seconds: int) -> IndexModel:

@@ -1,5 +1,6 @@
 """A service made for tests of the foundation: it counts what it hears of each gig, and says so."""
 
+import asyncio
 from datetime import timedelta
 
 from pydantic import BaseModel, ConfigDict
@@ -28,15 +29,17 @@ class Big(Document):
 
 
 class Mood:
-    """How the ledger behaves now: ids at which it refuses, fails, or fails so many times before it works."""
+    """How the ledger behaves now: ids at which it refuses, fails, or fails so many times before it works, and how long
+    it takes for each event, in seconds."""
 
     refuses: set[str] = set()
     fails: set[str] = set()
     stumbles: dict[str, int] = {}
+    takes: float = 0.0
 
     @classmethod
     def reset(cls) -> None:
-        cls.refuses, cls.fails, cls.stumbles = set(), set(), {}
+        cls.refuses, cls.fails, cls.stumbles, cls.takes = set(), set(), {}, 0.0
 
 
 react = Reactions()
@@ -45,6 +48,7 @@ routes = Routes("ledger")
 
 @react.to(GigFilled, needs=lambda event: [(Count, event.gig_id)])
 async def count(event: GigFilled, unit: Unit) -> None:
+    await asyncio.sleep(Mood.takes)
     found = await unit.get(Count, event.gig_id) or Count(id=event.gig_id)
     found.heard += 1
     found.order.append(event.placed)

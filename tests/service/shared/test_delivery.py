@@ -1,13 +1,15 @@
 """The delivery rules (DESIGN 4): each protection is shown to work, and shown to be what does the work."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
 from shared import clock
 from shared.contracts.posting import GigReopened
-from shared.delivery import Fenced, Letter
+from shared.delivery import Fenced, Letter, TooMany
 from shared.testing import Harness
 from shared.unit import Unit, outbox_row
 from tests.ledger import Count, Mood, filled
@@ -109,6 +111,41 @@ async def test_an_event_that_breaks_the_commit_is_found_by_halving(ledger: Harne
     await ledger.receives(*(filled(f"g{n}") for n in range(9)), filled("huge"), *(filled(f"h{n}") for n in range(9)))
     assert [row["kind"] for row in await ledger.dead()] == ["failed"]
     assert len(await ledger.all(Count)) == 18
+
+
+@asynccontextmanager
+async def transactions_end_after(seconds: int, ledger: Harness) -> AsyncIterator[None]:
+    admin = ledger.runtime.client.admin
+    before = await admin.command("getParameter", 1, transactionLifetimeLimitSeconds=1)
+    await admin.command("setParameter", 1, transactionLifetimeLimitSeconds=seconds)
+    try:
+        yield
+    finally:
+        limit = before["transactionLifetimeLimitSeconds"]
+        await admin.command("setParameter", 1, transactionLifetimeLimitSeconds=limit)
+
+
+async def test_a_batch_that_outlives_its_transaction_is_done_in_smaller_ones(ledger: Harness) -> None:
+    async with transactions_end_after(2, ledger):
+        Mood.takes = 0.4
+        await ledger.receives(*(filled("g", n) for n in range(16)))  # 6.4 s in one transaction
+    found = await ledger.get(Count, "g")
+    assert found is not None
+    assert found.order == list(range(16))
+    assert await ledger.dead() == []
+
+
+async def test_in_one_transaction_such_a_batch_would_never_be_done(
+    ledger: Harness,
+) -> None:
+    delivery = ledger.runtime.delivery
+    fence = "ledger:posting.gig:0"
+    await delivery.fence(fence)
+    async with transactions_end_after(2, ledger):
+        Mood.takes = 0.4
+        with pytest.raises(TooMany):
+            await delivery._deliver(fence, 0, letters(*(filled("g", n) for n in range(16))))
+    assert await heard(ledger, "g") == 0
 
 
 @pytest.mark.parametrize(

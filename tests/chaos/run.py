@@ -86,13 +86,15 @@ class Market:
 
 
 @asynccontextmanager
-async def market(folder: Path, *, seed: int, size: Size, say: Say, replicas: int = 2) -> AsyncIterator[Market]:
+async def market(
+    folder: Path, *, seed: int, size: Size, say: Say, replicas: int = 2, long: bool = False
+) -> AsyncIterator[Market]:
     """Start everything in `folder`, with clerks, verified employers and registered workers.
 
     Raises CannotRun when something on this machine is in the way.
     """
-    stack = ChaosStack(folder / "stack", seed=seed, replicas=replicas, own_disks=True, say=lambda line: None)
-    say(f"starting {replicas} of each reacting service, and a proxy on every link")
+    stack = ChaosStack(folder / "stack", seed=seed, replicas=replicas, own_disks=True, long=long, say=lambda line: None)
+    say(f"starting {replicas} of each reacting service, and a proxy on {'each outer' if long else 'every'} link")
     async with stack:
         history = History(folder / "history.jsonl")
         workload = Workload(
@@ -109,6 +111,7 @@ async def market(folder: Path, *, seed: int, size: Size, say: Say, replicas: int
             yield Market(stack, history, workload, say)
         finally:
             history.close()
+            await workload.close()
 
 
 async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, size: Size, say: Say) -> Result:
@@ -123,21 +126,32 @@ async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, siz
         async with whole.busy(), beside(retries.watch()):
             seconds = minutes * 60 if minutes else kills * SECONDS_PER_KILL
             await suffer(faults, plan_for(stack, seed, kills, seconds), history, say)
-            await one_more_zombie(stack, faults, say)
-            say("healed: everything must come back by itself")
-            whole.findings += await come_back(stack)
-            say("a record is damaged, and mended by an operator")
-            whole.findings += await damage_and_mend(stack, whole.workload)
-        report = await whole.judged()
-        whole.findings += await give_up_poison(stack)
-        without = await take(stack.mongo_url, stack.kafka, history)
-        without.poison.clear()
-        without.letters.clear()
-        whole.findings += [f"after poison was dropped: {finding}" for finding in judge(without).findings]
-        found = seen(stack, faults.woken, retries)
-        found.repeats = report.repeats
-        tell(faults, found, report, say)
-        return Result(faults.kills, report, found, whole.findings)
+            await heal(whole, faults)
+        return await verdict(whole, faults, retries)
+
+
+async def heal(whole: Market, faults: Faults) -> None:
+    """After the last fault all must come back by itself; only what an operator is for is done by one."""
+    await one_more_zombie(whole.stack, faults, whole.say)
+    whole.say("healed: everything must come back by itself")
+    whole.findings += await come_back(whole.stack)
+    whole.say("a record is damaged, and mended by an operator")
+    whole.findings += await damage_and_mend(whole.stack, whole.workload)
+
+
+async def verdict(whole: Market, faults: Faults, retries: Retries) -> Result:
+    """Stop all and judge; drop the poison, and judge what is left as if there had been none."""
+    stack = whole.stack
+    report = await whole.judged()
+    whole.findings += await give_up_poison(stack)
+    without = await take(stack.mongo_url, stack.kafka, whole.history)
+    without.poison.clear()
+    without.letters.clear()
+    whole.findings += [f"after poison was dropped: {finding}" for finding in judge(without).findings]
+    found = seen(stack, faults.woken, retries)
+    found.repeats = report.repeats
+    tell(faults, found, report, whole.say)
+    return Result(faults.kills, report, found, whole.findings)
 
 
 def plan_for(stack: ChaosStack, seed: int, kills: int, seconds: float) -> list[Fault]:

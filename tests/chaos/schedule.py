@@ -92,8 +92,9 @@ def plan(
 
 
 def _cut(chance: random.Random, names: Sequence[str], links: Sequence[str]) -> str:
-    """One link, all of a process, or all to a server, as `end>to` with a star for all."""
-    match chance.randrange(6):
+    """One link, all of a process, or all to a server, as `end>to` with a star for all; what has no link is not cut."""
+    linked = {link.partition(">")[0] for link in links}
+    match chance.randrange(6) if linked.issuperset(names) else 6:
         case 0:
             return f"{chance.choice(names)}>*"
         case 1:

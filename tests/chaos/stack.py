@@ -16,7 +16,7 @@ from typing import NamedTuple, Self
 from deploy.local.kafka_dist import Say
 from deploy.local.ports import SERVICES, USUAL, free_ports
 from deploy.local.process import CannotRun, output
-from deploy.local.servers import LOCALHOST, Kafka
+from deploy.local.servers import LOCALHOST, Kafka, Mongo
 from deploy.local.stack import EVERYTHING, Stack, module_of
 from tests.chaos.proxy import Proxy
 
@@ -26,6 +26,8 @@ BEHIND = (*SERVERS, "identity", "web")
 """What a process of ours talks to."""
 
 DISK_MB = 4_096
+OPLOG_MB = 60_000
+"""MongoDB's own log keeps a long run from its beginning, for the checker to read."""
 
 
 class Link(NamedTuple):
@@ -40,7 +42,11 @@ class Link(NamedTuple):
 
 
 class ChaosStack(Stack):
-    """`replicas` of each reacting service, up to `most`; what ends is started again until `calm`."""
+    """`replicas` of each reacting service, up to `most`; what ends is started again until `calm`.
+
+    A `long` one has links that can be cut between clients, gateway and services only, since copying every byte to and
+    from the servers takes much of a machine, and keeps its data on the usual disk, since it grows large.
+    """
 
     def __init__(
         self,
@@ -50,16 +56,18 @@ class ChaosStack(Stack):
         replicas: int = 2,
         most: int = 4,
         own_disks: bool = False,
+        long: bool = False,
         say: Say = print,
         modules: Callable[[str], Sequence[str]] = module_of,
     ) -> None:
         names = [f"{service}-{n}" if n > 1 else service for service in REACTING for n in range(1, most + 1)]
         self.ours = ["identity", *names]
-        self.links = [Link(name, server) for name in self.ours for server in BEHIND if server != name]
+        inner = [] if long else self.ours
+        self.links = [Link(name, server) for name in inner for server in BEHIND if server != name]
         self.links += [Link("gateway", part) for part in SERVICES] + [Link("clients", "gateway")]
         usual = [part for part in USUAL if part not in self.ours]
         ports = free_ports(
-            [*usual, *self.ours, *(link.name for link in self.links), *(f"kafka<{name}" for name in self.ours)]
+            [*usual, *self.ours, *(link.name for link in self.links), *(f"kafka<{name}" for name in inner)]
         )
         super().__init__(
             state, ports=ports, parts=[part for part in EVERYTHING if part != "city"], say=say, modules=modules
@@ -70,7 +78,8 @@ class ChaosStack(Stack):
         self.wanted = dict.fromkeys(REACTING, replicas) | {"identity": 1}
         self.disks: dict[str, Path] = {}
         self.restarts = 0
-        self._own_disks = own_disks
+        self._own_disks = own_disks and not long
+        self._long = long
         self._pauses = random.Random(f"{seed}:pauses")
         self._around = AsyncExitStack()
         self._keepers: dict[str, asyncio.Task[None]] = {}
@@ -103,24 +112,31 @@ class ChaosStack(Stack):
         variables = super().environment(name)
         if name not in self.ours:
             return variables
+        variables["KUAIZHAO_OTLP_URL"] = ""
+        if not self._long:
+            variables |= self._by_proxies(name)
+        return self._environments.setdefault(name, variables)
+
+    def _by_proxies(self, name: str) -> dict[str, str]:
+        """What tells a process of its own proxies."""
         at = {server: f"{LOCALHOST}:{self.ports[f'{name}>{server}']}" for server in BEHIND if server != name}
-        variables |= {
+        variables = {
             "KUAIZHAO_MONGO_URL": f"mongodb://{at['mongo']}/?directConnection=true",
             "KUAIZHAO_VALKEY_URL": f"redis://{at['valkey']}/0",
             "KUAIZHAO_SMS_URL": f"http://{at['web']}/sms",
-            "KUAIZHAO_OTLP_URL": "",
         }
         if self._kafka_has_links:
             variables["KUAIZHAO_KAFKA"] = at["kafka"]
         if name != "identity":
             variables["KUAIZHAO_JWKS_URL"] = f"http://{at['identity']}/api/identity/.well-known/jwks.json"
-        return self._environments.setdefault(name, variables)
+        return variables
 
     def behind_gateway(self, part: str) -> int:
         return self.ports[part] if part == "web" else self.ports[Link("gateway", part).name]
 
     def kafka_links(self) -> Mapping[int, int]:
-        return {self.ports[f"kafka<{name}"]: self.ports[Link(name, "kafka").name] for name in self.ours}
+        links = [link for link in self.links if link.to == "kafka"]
+        return {self.ports[f"kafka<{link.end}"]: self.ports[link.name] for link in links}
 
     @property
     def _kafka_has_links(self) -> bool:
@@ -147,6 +163,8 @@ class ChaosStack(Stack):
 
     async def _make(self) -> None:
         await super()._make()
+        if self._long:
+            self.processes["mongo"] = Mongo(self.data / "mongo", port=self.ports["mongo"], oplog_mb=OPLOG_MB)
         for name in self.ours:
             self.processes.setdefault(name, self._python(name))
 

@@ -41,7 +41,8 @@ class Size:
 
     `hot` is the share of gigs that pay so well that all want their few seats, `soon` of those that begin in minutes and
     are worked, `automatic` of the workers who accept without being asked, `again` of the answered calls that are sent
-    once more. Shifts are spread over `days` (at most 27).
+    once more, `blind` of the acts in which a worker only checks in and looks at nothing, `phones` of the workers who
+    get SMS. Usual gigs have up to `seats`. Shifts are spread over `days` (at most 27).
     """
 
     employers: int = 12
@@ -52,10 +53,25 @@ class Size:
     soon: float = 0.2
     automatic: float = 0.2
     again: float = 0.05
+    blind: float = 0.0
+    phones: float = 1.0
+    seats: int = 3
 
 
-SOAK = Size(employers=16, workers=400, pause=2.5, days=27, automatic=0.6)
-"""For hours: enough people and days that the market never fills up, and many events for each call."""
+SOAK = Size(
+    employers=24,
+    workers=1_500,
+    pause=25,
+    hot=0.02,
+    days=27,
+    soon=0.05,
+    automatic=0.9,
+    again=0.02,
+    blind=0.85,
+    phones=0.1,
+    seats=120,
+)
+"""For long: enough people and days that the market never fills up, and many events for each call."""
 
 
 def _soon(chance: random.Random) -> tuple[datetime, datetime]:
@@ -81,6 +97,7 @@ class App:
         """Steps of shifts: command, path, placement, body."""
         self._tokens: dict[str, str] = {}
         self._sign_in_again: Callable[[], Coroutine[Any, Any, None]] | None = None
+        self._http = market.client()
 
     async def sign_in(self, phone: str, role: str) -> None:
         """By phone code, read where the SMS went; tries until it works. Raises `Cut` when the run ends before."""
@@ -124,7 +141,7 @@ class App:
             headers["authorization"] = f"Bearer {self._tokens['access_token']}"
         if key:
             headers["idempotency-key"] = key
-        return await self._market.http.request(method, f"{self._market.gateway}/api/{path}", json=body, headers=headers)
+        return await self._http.request(method, f"{self._market.gateway}/api/{path}", json=body, headers=headers)
 
     async def do(self, command: str, method: str, path: str, body: Any = None, **facts: Any) -> Call:
         """A command, under one key, sent until an answer comes. Raises `Cut` when the run ends before that."""
@@ -183,14 +200,22 @@ class Workload:
         self._firms: list[App] = []
         self._workers: list[App] = []
         self._open: list[tuple[App, str]] = []
-        self.http = httpx.AsyncClient(
-            timeout=httpx.Timeout(10, connect=5),
-            limits=httpx.Limits(max_connections=200, max_keepalive_connections=100),
-            trust_env=False,
-        )
+        self._clients: list[httpx.AsyncClient] = []
+        self._web = self.client()
+
+    def client(self) -> httpx.AsyncClient:
+        """Connections of one app's own, closed at the end."""
+        # There is no TLS on loopback, and loading certificates for each app would take long.
+        client = httpx.AsyncClient(timeout=httpx.Timeout(10, connect=5), verify=False, trust_env=False)  # noqa: S501
+        self._clients.append(client)
+        return client
+
+    async def close(self) -> None:
+        for client in self._clients:
+            await client.aclose()
 
     async def texts(self, phone: str) -> list[str]:
-        answer = await self.http.get(self._sms, params={"to": phone})
+        answer = await self._web.get(self._sms, params={"to": phone})
         return [sms["text"] for sms in answer.raise_for_status().json()]
 
     # --- before ----------------------------------------------------------------------------------------------------
@@ -246,8 +271,9 @@ class Workload:
             "consent": True,
         }
         await app.do("register-worker", "POST", "workers/registration", form)
-        contact = {"channel": "sms", "address": person.phone, "language": "zh", "consent": True}
-        await app.do("set-contact", "PUT", "notify/contact", contact)
+        if app.chance.random() < self.size.phones:
+            contact = {"channel": "sms", "address": person.phone, "language": "zh", "consent": True}
+            await app.do("set-contact", "PUT", "notify/contact", contact)
         return app
 
     def take_open(self) -> tuple[App, str]:
@@ -310,7 +336,7 @@ class Workload:
     async def _post(self, app: App) -> None:
         hot = app.chance.random() < self.size.hot
         district, (lat, lon) = app.chance.choice(sorted(DISTRICTS.items()))
-        headcount = app.chance.randint(3, 10) if hot else app.chance.randint(1, 3)
+        headcount = app.chance.randint(3, 10) if hot else app.chance.randint(1, self.size.seats)
         pay: dict[str, Any] = {"amount_fen": 4_000 if hot else 2_300, "unit": "hour", "mode": "same-day"}
         if app.chance.random() < self.size.soon:
             start, end = _soon(app.chance)
@@ -347,6 +373,9 @@ class Workload:
             self.history.wrong.append(f"gig {gig_id} was confirmed and cannot be read")
 
     async def _look_for_work(self, app: App) -> None:
+        if app.chance.random() < self.size.blind:
+            await self._check_in(app, look=False)
+            return
         if (here := await app.see("workers/me/check-in")) is None:
             return
         if "checkin_id" not in here:
@@ -366,13 +395,13 @@ class Workload:
         for offer in [o for o in (offers or {}).get("items", ()) if o["state"] == "open"][:2]:
             await self._answer(app, offer)
 
-    async def _check_in(self, app: App) -> None:
+    async def _check_in(self, app: App, *, look: bool = True) -> None:
         district, (lat, lon) = app.chance.choice(sorted(DISTRICTS.items()))
         districts = [district, *app.chance.sample(sorted(DISTRICTS.keys() - {district}), app.chance.randrange(3))]
         position = {"lat": round(lat + app.chance.uniform(-0.01, 0.01), 5), "lon": lon}
         body = {"districts": districts, "position": position}
         call = await app.do("check-in", "POST", "workers/check-ins", body, districts=districts)
-        if call.status == "ok":
+        if look and call.status == "ok":
             id, seen = call.answer["checkin_id"], await app.see("workers/me/check-in") or {}
             # None at all is right: an automatic acceptance may have ended it since.
             if seen.get("checkin_id", id) != id:

@@ -103,7 +103,9 @@ class Proxy:
             if self.delay:
                 await asyncio.sleep(self.delay * self._chance.uniform(0.5, 1.5))
             await gate.wait()
+            if writer.transport.is_closing():
+                return
             writer.write(chunk)
             await writer.drain()
-        if writer.can_write_eof():
+        if not writer.transport.is_closing() and writer.can_write_eof():
             writer.write_eof()

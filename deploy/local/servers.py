@@ -266,7 +266,10 @@ class Mongo(Process):
         return await mongo_answers(self.port)
 
     async def settle(self) -> None:
-        await make_primary(self.port)
+        try:
+            await make_primary(self.port)
+        except PyMongoError as error:  # killed, or its disk is full
+            raise CannotRun(f"mongo did not become the primary of its set: {error}") from None
 
 
 class Valkey(Process):

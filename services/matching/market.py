@@ -351,9 +351,13 @@ class Market:
         self._bell.set()
 
     async def _look(self) -> None:
-        """What other processes changed is seen in the database alone."""
+        """What other processes changed is seen in the database alone; what cannot be seen now is at the next look."""
         now = time.monotonic()
-        live = await store.live_districts(self._runtime.store.reading())
+        try:
+            live = await store.live_districts(self._runtime.store.reading())
+        except PyMongoError as error:
+            log.warning("districts wait for the database", error=repr(error)[:300])
+            return
         self._wanted |= {district for district in live if self._quiet_until.get(district, 0) <= now}
 
     def _holds(self, district: str) -> bool:

@@ -6,6 +6,7 @@ Kafka tells its clients where it is, so that it listens once more for every proc
 """
 
 import asyncio
+import logging
 import os
 import random
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from deploy.local.process import CannotRun, output
 from deploy.local.servers import LOCALHOST, Kafka, Mongo
 from deploy.local.stack import EVERYTHING, Stack, module_of
 from tests.chaos.proxy import Proxy
+
+log = logging.getLogger(__name__)
 
 REACTING = ("posting", "workers", "matching", "rights", "notify")
 SERVERS = ("kafka", "mongo", "valkey")
@@ -184,7 +187,8 @@ class ChaosStack(Stack):
 
     def keep(self, name: str) -> None:
         """Start a process whenever it has ended, soon after, as a supervisor does."""
-        self._keepers[name] = asyncio.create_task(self._kept(name), name=f"keep {name}")
+        keeper = self._keepers[name] = asyncio.create_task(self._kept(name), name=f"keep {name}")
+        keeper.add_done_callback(_tell_why)
 
     async def _kept(self, name: str) -> None:
         process = self.processes[name]
@@ -237,3 +241,9 @@ class ChaosStack(Stack):
             while True:
                 file.write(bytes(4096))
         return ballast
+
+
+def _tell_why(keeper: asyncio.Task[None]) -> None:
+    """A keeper ends when it is told to; else what it kept is gone for good, and the run is worth nothing."""
+    if not keeper.cancelled() and (error := keeper.exception()):
+        log.error("%s has ended", keeper.get_name(), exc_info=error)

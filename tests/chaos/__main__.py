@@ -1,10 +1,10 @@
-"""`make chaos SEED=… KILLS=… MINUTES=… SIZE=…`: nothing lost, nothing doubled, whatever is killed.
+"""`make chaos SEED=… KILLS=… MINUTES=…`: nothing lost, nothing doubled, whatever is killed.
 
 Real processes, two or more of each reacting service, with a fault proxy on every link. The last line is
 `chaos: kills=… lost=… doubled=… overfilled=… overlaps=… dead=…`; findings stand above it. Exit code 1 when there are
 any, 2 when the run is void: what it must have seen (a fenced zombie, …) was not there; 69 when it could not run.
 PATIENCE is how many seconds all may take to come to rest after the last fault (240), ZOMBIES how many sleepers more are
-tried when none has met the fence (4).
+tried when none has met the fence (4). HASTY ends a run whose log is wrong before it is healed.
 """
 
 import logging

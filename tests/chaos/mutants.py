@@ -150,6 +150,7 @@ def caught(root: Path, say: str) -> bool:
         "KILLS": KILLS,
         "MINUTES": MINUTES,
         "PATIENCE": PATIENCE,
+        "HASTY": "1",
     }
     ended = subprocess.run(
         [sys.executable, "-m", "tests.chaos"], cwd=root, env=environment, capture_output=True, text=True, check=False

@@ -11,7 +11,7 @@ from pymongo import AsyncMongoClient
 
 from deploy.local.servers import ROOT
 from deploy.local.stack import Stack
-from tests.chaos.workload import App, Workload
+from tests.chaos.workload import MOST_HOT, App, Workload
 
 PATIENCE = 120.0
 DAMAGE = "many"
@@ -36,21 +36,22 @@ async def damage_and_mend(stack: Stack, workload: Workload) -> list[str]:
 
     Returns what did not go as it should. The final check shows that nothing of it is left to be seen.
     """
+    most = max(workload.size.seats, MOST_HOT)  # more than can be placed already
     while True:
         app, gig = workload.take_open()
-        if await _amend(app, gig, 8):
+        if await _amend(app, gig, most + 1):
             break
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(stack.mongo_url)
     db = client["matching"]
     try:
 
         async def heard() -> bool:
-            return bool(await db["gigs"].count_documents({"_id": gig, "terms.headcount": 8}))
+            return bool(await db["gigs"].count_documents({"_id": gig, "terms.headcount": most + 1}))
 
         if not await _until(heard):
             return [f"matching never heard that gig {gig} was amended"]
         row = await db["gigs"].find_one_and_update({"_id": gig}, {"$set": {"edition": DAMAGE}})
-        if not (await _amend(app, gig, 9) and await _amend(app, gig, 10)):
+        if not (await _amend(app, gig, most + 2) and await _amend(app, gig, most + 3)):
             return [f"gig {gig} could not be amended"]
 
         async def two_wait() -> bool:

@@ -36,6 +36,8 @@ SEED = 2_024
 LEAD, EARLY, MARK = timedelta(minutes=10, seconds=15), timedelta(minutes=20), timedelta(minutes=5)
 """No gig may be posted for sooner; whoever is placed so early before a shift means to work it."""
 AGAIN_ON = {408, 425, 429, 500, 502, 503, 504}
+MOST_HOT = 10
+"""Seats of a gig that all want."""
 RECENT = 5
 """An employer minds so many of its last gigs."""
 NOW = 0.05
@@ -347,7 +349,7 @@ class Workload:
     async def _post(self, app: App) -> None:
         hot = app.chance.random() < self.size.hot
         district, (lat, lon) = app.chance.choice(list(self.districts.items()))
-        headcount = app.chance.randint(3, 10) if hot else app.chance.randint(1, self.size.seats)
+        headcount = app.chance.randint(3, MOST_HOT) if hot else app.chance.randint(1, self.size.seats)
         pay: dict[str, Any] = {"amount_fen": 4_000 if hot else 2_300, "unit": "hour", "mode": "same-day"}
         if app.chance.random() < self.size.soon:
             start, end = _soon(app.chance)

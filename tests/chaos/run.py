@@ -116,9 +116,11 @@ async def market(
             await workload.close()
 
 
-async def run(folder: Path, *, seed: int, kills: int, minutes: float | None, size: Size, say: Say) -> Result:
+async def run(
+    folder: Path, *, seed: int, kills: int, minutes: float | None, size: Size, say: Say, replicas: int = 2
+) -> Result:
     """Let a market suffer, and judge. Raises CannotRun."""
-    async with market(folder, seed=seed, size=size, say=say) as whole:
+    async with market(folder, seed=seed, size=size, say=say, replicas=replicas) as whole:
         stack, history = whole.stack, whole.history
         if not stack.keeps_its_log:
             say("the fallback broker keeps no log and has one door: it is not killed and its links are not cut")

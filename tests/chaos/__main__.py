@@ -4,8 +4,8 @@ Real processes, two or more of each reacting service, with a fault proxy on ever
 `chaos: kills=… lost=… doubled=… overfilled=… overlaps=… dead=…`; findings stand above it. Exit code 1 when there are
 any, 2 when the run is void: what it must have seen (a fenced zombie, …) was not there; 69 when it could not run.
 PATIENCE is how many seconds all may take to come to rest after the last fault (240), ZOMBIES how many sleepers more are
-tried when none has met the fence (4), REPLICAS how many processes a reacting service has (2, at most 4). HASTY ends a
-run whose log is wrong before it is healed.
+tried when none has met the fence (4), REPLICAS how many processes a reacting service has (2, at most 4), PAUSE how
+many seconds a person waits between two acts (0.5 on average). HASTY ends a run whose log is wrong before it is healed.
 """
 
 import logging
@@ -14,6 +14,7 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import uvloop
@@ -44,6 +45,7 @@ def main() -> int:
     kills = int(os.environ.get("KILLS") or KILLS)
     minutes = float(os.environ["MINUTES"]) if os.environ.get("MINUTES") else None
     replicas = int(os.environ.get("REPLICAS") or 2)
+    size = replace(Size(), pause=float(os.environ.get("PAUSE") or Size.pause))
     say(f"SEED={seed} KILLS={kills}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-chaos-", ignore_cleanup_errors=True) as folder:
         try:
@@ -53,7 +55,7 @@ def main() -> int:
                     seed=seed,
                     kills=kills,
                     minutes=minutes,
-                    size=Size(),
+                    size=size,
                     say=tell_now,
                     replicas=replicas,
                 )

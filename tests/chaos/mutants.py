@@ -2,6 +2,8 @@
 
 A run that finds nothing in broken code proves nothing about sound code. Each mutant is a change of the source, so that
 what ships has no switch that could be left off; a change that no longer fits its source is an error here.
+
+Names of mutants may be given; JOBS is how many run at a time (1).
 """
 
 import os
@@ -10,11 +12,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-SEED, KILLS, MINUTES, PATIENCE = "11", "14", "0.7", "100"
+SEED, KILLS, MINUTES, PATIENCE, PAUSE = "11", "14", "0.7", "100", "1"
 
 
 class Mutant(NamedTuple):
@@ -150,6 +153,7 @@ def caught(root: Path, say: str) -> bool:
         "KILLS": KILLS,
         "MINUTES": MINUTES,
         "PATIENCE": PATIENCE,
+        "PAUSE": PAUSE,
         "HASTY": "1",
     }
     ended = subprocess.run(
@@ -166,6 +170,17 @@ def caught(root: Path, say: str) -> bool:
     return ended.returncode == 1 and bool(found)
 
 
+def killed(mutant: Mutant, folder: Path) -> bool:
+    """Whether the suite notices what is missing."""
+    root = Path(tempfile.mkdtemp(dir=folder))
+    copy(root)
+    mutate(mutant, root)
+    try:
+        return caught(root, mutant.name)
+    finally:
+        shutil.rmtree(root)
+
+
 def main() -> int:
     wanted = sys.argv[1:] or [mutant.name for mutant in MUTANTS]
     mutants = [mutant for mutant in MUTANTS if mutant.name in wanted]
@@ -175,13 +190,8 @@ def main() -> int:
         if caught(sound, "unchanged"):
             print("mutants: the unchanged code is found fault with, so that nothing can be said of mutants")
             return 1
-        found = 0
-        for n, mutant in enumerate(mutants):
-            root = Path(folder, f"mutant-{n}")
-            copy(root)
-            mutate(mutant, root)
-            found += caught(root, mutant.name)
-            shutil.rmtree(root)
+        with ThreadPoolExecutor(max_workers=int(os.environ.get("JOBS") or 1)) as pool:
+            found = sum(pool.map(lambda mutant: killed(mutant, Path(folder)), mutants))
     print(f"mutants: {found} of {len(mutants)} caught")
     return 0 if found == len(mutants) else 1
 

@@ -8,6 +8,7 @@ tried when none has met the fence (4), REPLICAS how many processes a reacting se
 many seconds a person waits between two acts (0.5 on average). HASTY ends a run whose log is wrong before it is healed.
 """
 
+import asyncio
 import logging
 import os
 import random
@@ -16,8 +17,6 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
-
-import uvloop
 
 from deploy.local.kafka_dist import Say
 from deploy.local.process import CannotRun
@@ -49,7 +48,7 @@ def main() -> int:
     say(f"SEED={seed} KILLS={kills}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-chaos-", ignore_cleanup_errors=True) as folder:
         try:
-            result = uvloop.run(
+            result = asyncio.run(
                 run(
                     Path(folder),
                     seed=seed,

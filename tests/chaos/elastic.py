@@ -9,8 +9,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import uvloop
-
 from deploy.local.process import CannotRun
 from tests.chaos.run import Market, market
 from tests.chaos.stack import REACTING
@@ -72,7 +70,7 @@ def main() -> int:
     say(f"SEED={seed}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-elastic-", ignore_cleanup_errors=True) as folder:
         try:
-            return uvloop.run(run(Path(folder), seed))
+            return asyncio.run(run(Path(folder), seed))
         except CannotRun as error:
             say(f"cannot run: {error}")
             return os.EX_UNAVAILABLE

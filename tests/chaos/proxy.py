@@ -6,9 +6,16 @@ delivered when it heals, or the connection is reset.
 
 import asyncio
 import random
-from collections.abc import Callable, Sequence
+import sys
+import threading
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from typing import Literal, Self
+from functools import partial
+from typing import Any, Literal, Self, TypeVar
+
+import uvloop
+
+T = TypeVar("T")
 
 Mode = Literal["up", "refuse", "blackhole", "latency", "half-open"]
 """`up`: as if it were not there. `refuse`: open connections are reset, new ones too. `blackhole`: connections stand
@@ -20,11 +27,44 @@ BUFFERED = 256 * 1024
 Backends = Callable[[], Sequence[int]]
 
 
-class Proxy:
-    """One link: a port on loopback whose connections go to one of the ports that `backends` gives at that time."""
+class Wires:
+    """A thread in which proxies copy bytes, on uvloop, where that costs a third.
 
-    def __init__(self, name: str, backends: Backends, *, port: int, seed: int = 0) -> None:
+    It is not the loop of the run: httpx (by anyio) raises what is no error of HTTP when a connection that uvloop has
+    just made is closed at once.
+    """
+
+    def __init__(self) -> None:
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="wires", daemon=True)
+
+    def __enter__(self) -> Self:
+        sys.setswitchinterval(0.001)  # bytes do not wait long for the other thread's Python
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    async def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something over there, and wait for it."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, self._loop))
+
+    def soon(self, do: Callable[[], object]) -> None:
+        self._loop.call_soon_threadsafe(do)
+
+
+class Proxy:
+    """One link: a port on loopback whose connections go to one of the ports that `backends` gives at that time.
+
+    All but `set` happens in the thread of the wires.
+    """
+
+    def __init__(self, name: str, backends: Backends, *, wires: Wires, port: int, seed: int = 0) -> None:
         self.name, self.port = name, port
+        self._wires = wires
         self.mode: Mode = "up"
         self.delay = 0.0
         self._backends = backends
@@ -39,27 +79,36 @@ class Proxy:
         self._next = 0
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=BUFFERED)
+        await self._wires.run(self._start())
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._wires.run(self._stop())
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=BUFFERED)
+
+    async def _stop(self) -> None:
         if self._server:
             self._server.close()
-        self.reset()
+        self._reset()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def set(self, mode: Mode, *, delay: float = 0.3) -> None:
         """Change how the link behaves from now on; `delay` is that of `latency`, in seconds each way."""
+        self._wires.soon(partial(self._set, mode, delay))
+
+    def _set(self, mode: Mode, delay: float) -> None:
         self.mode = mode
         self.delay = delay if mode == "latency" else 0.0
         for gate, shut in ((self._open, mode == "blackhole"), (self._answers, mode in {"blackhole", "half-open"})):
             gate.clear() if shut else gate.set()
         if mode == "refuse":
-            self.reset()
+            self._reset()
 
-    def reset(self) -> None:
+    def _reset(self) -> None:
         """Reset every connection there is (RST: both ends know at once)."""
         for writer in list(self._writers):
             writer.transport.abort()

@@ -5,6 +5,7 @@ It ends when the log holds so many events (1,000,000). The last line is
 go to a temporary folder, some tens of GB for a million events.
 """
 
+import asyncio
 import logging
 import os
 import random
@@ -12,8 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-
-import uvloop
 
 from deploy.local.kafka_dist import Say
 from deploy.local.process import CannotRun
@@ -66,7 +65,7 @@ def main() -> int:
     say(f"SEED={seed} EVENTS={events}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-soak-", ignore_cleanup_errors=True) as folder:
         try:
-            result = uvloop.run(run(Path(folder), seed=seed, events=events, say=tell_now))
+            result = asyncio.run(run(Path(folder), seed=seed, events=events, say=tell_now))
         except CannotRun as error:
             say(f"cannot run: {error}")
             return os.EX_UNAVAILABLE

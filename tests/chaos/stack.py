@@ -19,7 +19,7 @@ from deploy.local.ports import SERVICES, USUAL, free_ports
 from deploy.local.process import CannotRun, output
 from deploy.local.servers import LOCALHOST, Kafka, Mongo
 from deploy.local.stack import EVERYTHING, Stack, module_of
-from tests.chaos.proxy import Proxy
+from tests.chaos.proxy import Proxy, Wires
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,10 @@ class ChaosStack(Stack):
         super().__init__(
             state, ports=ports, parts=[part for part in EVERYTHING if part != "city"], say=say, modules=modules
         )
+        self._wires = Wires()
         self.proxies = {
-            link: Proxy(link.name, self._behind(link), port=ports[link.name], seed=seed) for link in self.links
+            link: Proxy(link.name, self._behind(link), wires=self._wires, port=ports[link.name], seed=seed)
+            for link in self.links
         }
         self.wanted = dict.fromkeys(REACTING, replicas) | {"identity": 1}
         self.disks: dict[str, Path] = {}
@@ -152,6 +154,7 @@ class ChaosStack(Stack):
         try:
             if self._own_disks:
                 await self._mount("kafka", "mongo")
+            self._around.enter_context(self._wires)
             for proxy in self.proxies.values():
                 await self._around.enter_async_context(proxy)
             await super().__aenter__()

@@ -20,7 +20,7 @@ from deploy.topics import read
 from shared.bus import log_bounds
 from tests.chaos.__main__ import tell
 from tests.chaos.faults import Faults
-from tests.chaos.run import Result, beside, heal, market, plan_for, suffer, verdict
+from tests.chaos.run import Result, beside, heal, market, one_more_zombie, plan_for, suffer, verdict
 from tests.chaos.witness import Retries
 from tests.chaos.workload import SOAK
 
@@ -54,7 +54,8 @@ async def run(folder: Path, *, seed: int, events: int, say: Say) -> Result:
                 n += 1
                 say(f"round {n}: {so_far:,} events so far")
                 await suffer(faults, plan_for(whole.stack, seed * 1_000 + n, KILLS, SECONDS), whole.history, say)
-            await heal(whole, faults)
+            await one_more_zombie(whole.stack, faults, say)
+            await heal(whole)
         return await verdict(whole, faults, retries)
 
 

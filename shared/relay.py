@@ -135,6 +135,7 @@ class Relay:
             with span_from(self._tracer, f"publish {type_}", row.headers, SpanKind.PRODUCER, attributes):
                 current: dict[str, str] = {}
                 propagate.inject(current)
+                fault_point("in_publish")
                 await self._producer.send(row, row.headers | current)
             METRICS.published.labels(self._service, type_).inc()
 

@@ -29,7 +29,7 @@ from tests.chaos.stack import ChaosStack
 
 AT_ONCE = 4
 """So many links, disks and sleeping processes are in trouble at a time; kills come whenever they come."""
-PLANTED_SECONDS = 25.0
+PLANTED_SECONDS = 45.0
 ECHO_SECONDS, ECHOES_FROM = 0.25, 500
 POISONED = b"poison-"
 """How the keys of planted records begin, so that they are known again in the log."""

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-SEED, KILLS, MINUTES, PATIENCE, PAUSE = "11", "14", "0.7", "100", "1"
+SEED, KILLS, MINUTES, PATIENCE = "11", "16", "0.7", "100"
 
 
 class Mutant(NamedTuple):
@@ -153,7 +153,6 @@ def caught(root: Path, say: str) -> bool:
         "KILLS": KILLS,
         "MINUTES": MINUTES,
         "PATIENCE": PATIENCE,
-        "PAUSE": PAUSE,
         "HASTY": "1",
     }
     for _ in range(2):

@@ -9,7 +9,7 @@ from tests.chaos.stack import REACTING
 
 Kind = Literal["kill", "planted", "zombie", "cut", "flush", "storm", "poison", "full-disk"]
 
-POINTS = ("after_publish_before_delete", "in_rebalance", "mid_batch", "after_commit_before_publish")
+POINTS = ("after_publish_before_delete", "in_rebalance", "mid_batch", "after_commit_before_publish", "in_publish")
 CUTS: Sequence[Mode] = ("refuse", "blackhole", "latency", "half-open")
 POISON = (
     "no JSON",

@@ -166,7 +166,9 @@ async def test_what_is_posted_is_heard_once_and_said_in_order(world: World) -> N
     assert await world.said() == {f"g{n}": list(range(1, 31)) for n in range(7)}
 
 
-@pytest.mark.parametrize("point", ["mid_batch", "after_commit_before_publish", "after_publish_before_delete"])
+@pytest.mark.parametrize(
+    "point", ["mid_batch", "after_commit_before_publish", "in_publish", "after_publish_before_delete"]
+)
 async def test_a_process_killed_at_its_worst_moment_loses_and_doubles_nothing(world: World, point: str) -> None:
     """kill -9 at a planted point; another process finishes what was begun."""
     await world.send(*(filled(f"g{n}", 1, district=f"43010{n + 1}") for n in range(7)))

@@ -17,9 +17,10 @@ import uvloop
 
 T = TypeVar("T")
 
-Mode = Literal["up", "refuse", "blackhole", "latency", "half-open"]
+Mode = Literal["up", "refuse", "blackhole", "latency", "half-open", "lost"]
 """`up`: as if it were not there. `refuse`: open connections are reset, new ones too. `blackhole`: connections stand
-open, nothing passes. `latency`: what passes is late. `half-open`: requests pass, answers do not."""
+open, nothing passes. `latency`: what passes is late. `half-open`: requests pass, answers do not. `lost`: a blackhole
+that ends with a reset, so that what was sent meanwhile never arrives."""
 
 CHUNK = 64 * 1024
 BUFFERED = 256 * 1024
@@ -101,12 +102,13 @@ class Proxy:
         self._wires.soon(partial(self._set, mode, delay))
 
     def _set(self, mode: Mode, delay: float) -> None:
+        if mode == "refuse" or self.mode == "lost":
+            self._reset()
         self.mode = mode
         self.delay = delay if mode == "latency" else 0.0
-        for gate, shut in ((self._open, mode == "blackhole"), (self._answers, mode in {"blackhole", "half-open"})):
+        nothing = mode in {"blackhole", "lost"}
+        for gate, shut in ((self._open, nothing), (self._answers, nothing or mode == "half-open")):
             gate.clear() if shut else gate.set()
-        if mode == "refuse":
-            self._reset()
 
     def _reset(self) -> None:
         """Reset every connection there is (RST: both ends know at once)."""

@@ -10,7 +10,7 @@ from tests.chaos.stack import REACTING
 Kind = Literal["kill", "planted", "zombie", "cut", "flush", "storm", "poison", "full-disk"]
 
 POINTS = ("after_publish_before_delete", "in_rebalance", "mid_batch", "after_commit_before_publish", "in_publish")
-CUTS: Sequence[Mode] = ("refuse", "blackhole", "latency", "half-open")
+CUTS: Sequence[Mode] = ("lost", "refuse", "blackhole", "latency", "half-open")
 POISON = (
     "no JSON",
     "a field is missing",
@@ -79,8 +79,8 @@ def plan(
             Fault(at(), "zombie", chance.choice(whom if n < 2 else reacting), seconds=chance.uniform(13, 14.5))
         )
     faults += [
-        Fault(at(), "cut", _cut(chance, names, links), CUTS[n % len(CUTS)], chance.uniform(1, 5))
-        for n in range(max(4, kills // 5))
+        Fault(at(), "cut", _cut(chance, names, links, first=n == 0), CUTS[n % len(CUTS)], chance.uniform(1, 5))
+        for n in range(max(len(CUTS), kills // 5))
     ]
     for n in range(max(1, kills // 50)):
         faults.append(Fault(at(), "flush", "valkey"))
@@ -91,9 +91,14 @@ def plan(
     return sorted(faults)
 
 
-def _cut(chance: random.Random, names: Sequence[str], links: Sequence[str]) -> str:
-    """One link, all of a process, or all to a server, as `end>to` with a star for all; what has no link is not cut."""
+def _cut(chance: random.Random, names: Sequence[str], links: Sequence[str], *, first: bool) -> str:
+    """One link, all of a process, or all to a server, as `end>to` with a star for all; what has no link is not cut.
+
+    The first cut loses what is on its way to the log, whoever sends it.
+    """
     linked = {link.partition(">")[0] for link in links}
+    if first and linked.issuperset(names):
+        return "*>kafka"
     match chance.randrange(6) if linked.issuperset(names) else 6:
         case 0:
             return f"{chance.choice(names)}>*"

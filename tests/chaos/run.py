@@ -68,15 +68,29 @@ class Market:
 
     @asynccontextmanager
     async def busy(self) -> AsyncIterator[None]:
-        """People act during the block, and after it until each has heard how their last command ended."""
+        """People act during the block, and after it until each has heard how their last command ended.
+
+        A command that never gets an answer although nothing is in its way is a finding, and ends all others.
+        """
         over = asyncio.Event()
         async with beside(self.workload.run(over)) as working:
             await asyncio.sleep(WARM_UP_SECONDS)
             yield
             await asyncio.sleep(WARM_UP_SECONDS)
             over.set()
-            await working
-            await self.workload.go_home()
+            try:
+                async with asyncio.timeout(BACK_SECONDS):
+                    await asyncio.shield(working)
+                    await self.workload.go_home()
+            except TimeoutError:
+                waiting = [call for call in self.history.calls if call.status == "unknown"]
+                self.findings += [f"never answered: {call.command}, sent {call.sent} times" for call in waiting]
+                self.workload.cut.set()
+
+    async def given_up(self, kills: int) -> Result:
+        """What can be said when some command was never answered: no rest will come, but the log can be read."""
+        report = judge_log(await take(self.stack.mongo_url, self.stack.kafka, self.history))
+        return Result(kills, report, Seen(0, 0, 0), self.findings)
 
     async def judged(self) -> Report:
         """Wait until nothing is on its way, stop all processes of ours, and read what they left."""
@@ -133,6 +147,8 @@ async def run(
             await one_more_zombie(stack, faults, say)
             if not HASTY:
                 await heal(whole)
+        if whole.workload.cut.is_set():
+            return await whole.given_up(faults.kills)
         if HASTY:
             for _ in range(2):  # an event may be read before its cause; the second time it is not
                 report = judge_log(await take(stack.mongo_url, stack.kafka, history))

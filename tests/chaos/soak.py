@@ -56,6 +56,8 @@ async def run(folder: Path, *, seed: int, events: int, say: Say) -> Result:
                 await suffer(faults, plan_for(whole.stack, seed * 1_000 + n, KILLS, SECONDS), whole.history, say)
             await one_more_zombie(whole.stack, faults, say)
             await heal(whole)
+        if whole.workload.cut.is_set():
+            return await whole.given_up(faults.kills)
         return await verdict(whole, faults, retries)
 
 

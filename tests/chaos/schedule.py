@@ -82,6 +82,9 @@ def plan(
         Fault(at(), "cut", _cut(chance, names, links, first=n == 0), CUTS[n % len(CUTS)], chance.uniform(1, 5))
         for n in range(max(len(CUTS), kills // 5))
     ]
+    # While one process of matching cannot publish, the other goes on with what it has freed, and must say so later.
+    alone = sorted({f"{name}>kafka" for name in names if name.partition("-")[0] == "matching"}.intersection(links))
+    faults += [Fault(at(), "cut", link, "refuse", chance.uniform(5, 8)) for link in alone]
     for n in range(max(1, kills // 50)):
         faults.append(Fault(at(), "flush", "valkey"))
         faults.append(Fault(at(), "storm", (*REACTING[2:], *REACTING[:2])[n % len(REACTING)], seconds=8))

@@ -20,6 +20,7 @@ from shared.contracts.posting import (
     GigPosted,
     GigReopened,
     GigTerms,
+    ReviewDecided,
 )
 from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftStarted
 from shared.reactions import Reactions
@@ -187,6 +188,11 @@ async def tell_of_overdue_pay(event: PayOverdue, unit: Unit) -> None:
 
 
 # --- employers and their gigs ----------------------------------------------------------------------------------------
+
+
+@react.to(ReviewDecided, needs=people("employer"))
+async def tell_of_review(event: ReviewDecided, unit: Unit) -> None:
+    await tell(unit, event, "employer", {"outcome": event.outcome}, turn=f":{event.round}")
 
 
 @react.to(EmployerVerified, needs=people("employer"))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, Response
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -19,9 +19,18 @@ from pydantic import (
 )
 from typing_extensions import TypedDict
 
-from services.posting import lifecycle, store
-from services.posting.domain import CloseReason, EmployerStatus, GigStatus, Policy, broken_rules, credit_code
-from services.posting.store import Employer, Gig, Mark
+from services.posting import lifecycle, reviews, store
+from services.posting.domain import (
+    CloseReason,
+    EmployerStatus,
+    GigStatus,
+    Policy,
+    ReviewStatus,
+    broken_rules,
+    credit_code,
+)
+from services.posting.screening import Finding, Rules
+from services.posting.store import Employer, Gig, Mark, Review
 from shared import auth
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import Code, District, Hiring, Instant, Occupation, Pay, Period, Place
@@ -45,6 +54,7 @@ CODE_TAKEN = Text(
 OTHER_DISTRICT = Text("This is not a business of your districts.", "该企业不在您负责的区县。")
 OTHER_EMPLOYER = Text("This is another employer's gig.", "该岗位属于其他用工主体。")
 REASON_NEEDED = Text("is required when the employer is refused", "不通过时必须填写原因")
+REVIEW_REASON_NEEDED = Text("is required when it is not published", "不予发布时必须填写原因")
 CHANGED = Text(
     "It was changed meanwhile and is at revision {revision}. Read it again.",
     "内容已被修改，当前修订号为 {revision}，请重新查看。",
@@ -128,6 +138,12 @@ async def _sealer(request: Request) -> Sealer:
     return sealer
 
 
+async def _rules(request: Request) -> Rules:
+    rules: Rules = request.app.state.rules
+    return rules
+
+
+InRules = Annotated[Rules, Depends(_rules)]
 InPolicy = Annotated[Policy, Depends(_policy)]
 InSealer = Annotated[Sealer, Depends(_sealer)]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -226,6 +242,7 @@ class PeriodForm(Period):
 
 Title = Annotated[str, _text(2, 60)]
 Content = Annotated[str, _text(4, 2000)]
+Appeal = Annotated[str, _text(4, 500)]
 Headcount = Annotated[int, Field(strict=True, ge=1)]
 Codes = Annotated[tuple[Code, ...], Field(max_length=20)]
 
@@ -235,7 +252,8 @@ class GigForm(BaseModel):
 
     Mandatory is what the notice of January 2026 asks of a post: headcount, conditions (`skills` and `certificates`,
     which may be empty), content, place, basic pay, validity. `valid_until` is at the latest the end of the shift. No
-    field takes money from a worker.
+    field takes money from a worker. `appeal` says why a post that is refused for its words breaks no rule: a clerk
+    looks then.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -255,6 +273,7 @@ class GigForm(BaseModel):
     night_work: bool = False
     hiring: Hiring = "instant"
     valid_until: Second
+    appeal: Appeal | None = None
 
 
 @with_config(ConfigDict(extra="forbid"))
@@ -262,6 +281,7 @@ class GigChanges(TypedDict, total=False):
     """What changes; the rest stays. With `revision` it holds only for the terms that the employer saw."""
 
     revision: int
+    appeal: Appeal
     title: Title
     occupation: Occupation
     content: Content
@@ -311,19 +331,78 @@ class GigPage(BaseModel):
     next: str | None
 
 
-@routes.post("/gigs", status_code=201)
-async def post_gig(form: GigForm, caller: auth.Employer, unit: InUnit, policy: InPolicy) -> GigView:
-    """Open a gig. 403 `employer-not-verified`; 422 names every field that is missing or against the policy."""
+class ReviewView(BaseModel):
+    """A post or an amendment (`amends` is the gig's revision) that a clerk looks at before anybody else sees it.
+
+    What is approved is the gig `gig_id`. `rules` is the version of the rules that `findings` are by; `reason` is the
+    clerk's, when it was refused; `round` 2 is an appeal.
+    """
+
+    review_id: str
+    gig_id: str
+    amends: int | None
+    employer_id: str
+    district: District
+    status: ReviewStatus
+    findings: list[Finding]
+    rules: str
+    appeal: str | None
+    reason: str | None
+    round: int
+    terms: GigTerms
+    asked_at: Instant
+    decided_at: Instant | None
+
+    @classmethod
+    def of(cls, review: Review) -> Self:
+        return cls(review_id=review.id, **review.model_dump(include=set(cls.model_fields) - {"review_id"}))
+
+
+class ReviewPage(BaseModel):
+    items: list[ReviewView]
+    next: str | None
+
+
+_OR_REVIEW: dict[int | str, dict[str, Any]] = {
+    202: {"model": ReviewView, "description": "Doubtful: a clerk looks at it first"}
+}
+
+
+@routes.post("/gigs", status_code=201, responses=_OR_REVIEW)
+async def post_gig(
+    form: GigForm, caller: auth.Employer, unit: InUnit, policy: InPolicy, rules: InRules, response: Response
+) -> GigView | ReviewView:
+    """Open a gig. 202 with a review when words of it may break a rule: it is published when a clerk approves.
+
+    403 `employer-not-verified`; 422 names every field that is missing, against the policy, or has words that break a
+    rule of what a post may say.
+    """
     employer, until = await _verified(unit, caller)
-    fields = form.model_dump(exclude={"district"})
+    fields = form.model_dump(exclude={"district", "appeal"})
     terms = GigTerms(employer_id=employer.id, employer_name=employer.name, **fields)
-    _refuse(broken_rules(terms, policy, now=unit.now, verified_until=until))
+    findings = rules.findings(terms)
+    _refuse(
+        (*broken_rules(terms, policy, now=unit.now, verified_until=until), *rules.faults(findings, form.appeal)),
+    )
+    if findings:
+        response.status_code = 202
+        held = reviews.hold(unit, form.district, terms, findings, rules=rules.version, appeal=form.appeal)
+        return ReviewView.of(held)
     return GigView.of(lifecycle.post(unit, employer, form.district, terms), unit.now)
 
 
-@routes.patch("/gigs/{gig_id}")
-async def amend_gig(gig_id: str, changes: GigChanges, caller: auth.Employer, unit: InUnit, policy: InPolicy) -> GigView:
-    """Change an open gig before its shift begins; the district stays.
+@routes.patch("/gigs/{gig_id}", responses=_OR_REVIEW)
+async def amend_gig(
+    *,
+    gig_id: str,
+    changes: GigChanges,
+    caller: auth.Employer,
+    unit: InUnit,
+    policy: InPolicy,
+    rules: InRules,
+    response: Response,
+) -> GigView | ReviewView:
+    """Change an open gig before its shift begins; the district stays. 202 as for a post: the gig stays as it is.
 
     409 `gig-closed`, `gig-full`, `gig-started`, `gig-changed` (`revision` is not the current one) or
     `headcount-below-placed`; 403 and 422 as for a post.
@@ -332,10 +411,24 @@ async def amend_gig(gig_id: str, changes: GigChanges, caller: auth.Employer, uni
     employer, until = await _verified(unit, caller)
     if changes.pop("revision", gig.revision) != gig.revision:
         raise Conflict("gig-changed", CHANGED, revision=gig.revision)
+    appeal = changes.pop("appeal", None)
     lifecycle.may_amend(unit, gig)
     fields = gig.terms.model_dump() | {"employer_name": employer.name} | _GIG_CHANGES.dump_python(changes)
     terms = GigTerms.model_validate(fields)
-    _refuse(broken_rules(terms, policy, now=unit.now, verified_until=until, before=gig.terms))
+    findings = rules.new_findings(terms, gig.terms)
+    _refuse(
+        (
+            *broken_rules(terms, policy, now=unit.now, verified_until=until, before=gig.terms),
+            *rules.faults(findings, appeal),
+        )
+    )
+    if findings:
+        response.status_code = 202
+        known = await unit.get(Review, reviews.review_id(gig))
+        held = reviews.hold(
+            unit, gig.district, terms, findings, rules=rules.version, appeal=appeal, known=known, amended=gig
+        )
+        return ReviewView.of(held)
     if terms != gig.terms:
         lifecycle.amend(unit, gig, terms)
     return GigView.of(gig, unit.now)
@@ -393,6 +486,106 @@ def _page(gigs: Sequence[Gig], limit: int, now: datetime) -> GigPage:
     """A page of the gigs that were asked for with one more than its limit."""
     items = [GigView.of(gig, now) for gig in gigs[:limit]]
     return GigPage(items=items, next=items[-1].gig_id if len(gigs) > limit else None)
+
+
+# --- reviews -------------------------------------------------------------------------------------------------------
+
+REVIEW = Text("review", "审核")
+
+
+class ReviewDecision(BaseModel):
+    """A clerk's decision; a reason for the employer when it is refused. With `round` it holds only for that round."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    approved: bool
+    reason: Annotated[str, _text(2, 500)] | None = None
+    round: int | None = None
+
+
+class AppealForm(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    text: Appeal
+
+
+@routes.get("/reviews")
+async def reviews_to_decide(
+    *,
+    caller: auth.Clerk,
+    unit: InUnit,
+    status: ReviewStatus = "waiting",
+    limit: Limit = 20,
+    after: str | None = None,
+) -> ReviewPage:
+    """Posts and amendments of a status in the clerk's districts, by id."""
+    districts = None if caller.role == "operator" else caller.districts
+    return _reviews(await store.reviews(unit, status, districts, unit.now, after=after, limit=limit + 1), limit)
+
+
+@routes.get("/employers/me/reviews")
+async def my_reviews(caller: auth.Employer, unit: InUnit, limit: Limit = 20, after: str | None = None) -> ReviewPage:
+    """The caller's posts and amendments that a clerk looks or has looked at, newest first."""
+    return _reviews(await store.reviews_of(unit, caller.id, after=after, limit=limit + 1), limit)
+
+
+@routes.post("/reviews/{review_id}/decision")
+async def decide_review(
+    review_id: str, decision: ReviewDecision, caller: auth.Clerk, unit: InUnit, policy: InPolicy
+) -> ReviewView:
+    """Publish it, or refuse it with a reason.
+
+    403 outside the clerk's districts, or `same-clerk` for an appeal against one's own decision; 409 `review-decided`,
+    `review-changed` (`round` is not the current one), and when it cannot be published any more `review-out-of-date`,
+    `employer-not-verified`, `gig-changed`, or as an amendment is refused.
+    """
+    review = await _review(unit, review_id)
+    if not caller.covers(review.district):
+        raise Forbidden(OTHER_DISTRICT)
+    if decision.round not in (None, review.round):
+        raise Conflict("review-changed", CHANGED, revision=review.round)
+    if decision.approved:
+        await reviews.approve(unit, review, policy, by=caller.id)
+    elif decision.reason:
+        reviews.refuse(unit, review, decision.reason, by=caller.id)
+    else:
+        raise Invalid("reason", REVIEW_REASON_NEEDED)
+    return ReviewView.of(review)
+
+
+@routes.post("/reviews/{review_id}/appeal")
+async def appeal(review_id: str, form: AppealForm, caller: auth.Employer, unit: InUnit) -> ReviewView:
+    """Have another clerk look at what was refused. 409 `review-not-refused`, or `appeal-decided` the second time."""
+    review = await _own_review(unit, review_id, caller)
+    reviews.appeal(unit, review, form.text)
+    return ReviewView.of(review)
+
+
+@routes.post("/reviews/{review_id}/withdraw")
+async def withdraw(review_id: str, caller: auth.Employer, unit: InUnit) -> ReviewView:
+    """Take back what waits. What is decided stays as it is."""
+    review = await _own_review(unit, review_id, caller)
+    reviews.withdraw(unit, review)
+    return ReviewView.of(review)
+
+
+async def _review(unit: Unit, review_id: str) -> Review:
+    review = await unit.get(Review, review_id)
+    if review is None:
+        raise Missing(REVIEW)
+    return review
+
+
+async def _own_review(unit: Unit, review_id: str, caller: auth.Caller) -> Review:
+    review = await _review(unit, review_id)
+    if review.employer_id != caller.id:
+        raise Missing(REVIEW)
+    return review
+
+
+def _reviews(found: Sequence[Review], limit: int) -> ReviewPage:
+    items = [ReviewView.of(review) for review in found[:limit]]
+    return ReviewPage(items=items, next=items[-1].review_id if len(found) > limit else None)
 
 
 # --- search --------------------------------------------------------------------------------------------------------

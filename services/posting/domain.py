@@ -13,6 +13,7 @@ from shared.wording import Said
 EmployerStatus = Literal["pending", "verified", "rejected", "lapsed"]
 GigStatus = Literal["open", "filled", "closed"]
 CloseReason = Literal["employer", "expired", "suspended"]
+ReviewStatus = Literal["waiting", "approved", "refused", "withdrawn"]
 
 # --- unified social credit code ------------------------------------------------------------------------------------
 

@@ -73,9 +73,9 @@ async def suspend(
 # --- gigs ----------------------------------------------------------------------------------------------------------
 
 
-def post(unit: Unit, employer: Employer, district: str, terms: GigTerms) -> Gig:
-    """Open a gig until its validity ends."""
-    gig = Gig(id=clock.new_id(), district=district, terms=terms, posted_at=unit.now)
+def post(unit: Unit, employer: Employer, district: str, terms: GigTerms, *, gig_id: str | None = None) -> Gig:
+    """Open a gig until its validity ends, under an id of its own or the one its review has had."""
+    gig = Gig(id=gig_id or clock.new_id(), district=district, terms=terms, posted_at=unit.now)
     unit.save(gig)
     unit.save(employer)  # so that a suspension decided at the same moment collides with it, and sees the gig
     unit.set_timer(GIG_EXPIRY, gig.id, terms.valid_until)

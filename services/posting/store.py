@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
-from services.posting.domain import CloseReason, EmployerStatus, GigStatus
+from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus
+from services.posting.screening import Finding, Kind
 from shared.contracts.posting import GigTerms
 from shared.unit import Document, Unit
 
@@ -77,7 +78,41 @@ class Placement(Document):
     stands: bool
 
 
-DOCUMENTS = (Employer, Gig, Placement)
+class Review(Document):
+    """A post or an amendment that may break a rule, and waits for a clerk. Nobody else sees it before that.
+
+    A post's review has the id of the gig that it may become; an amendment's (`amends` is the revision of the gig that
+    it changes) names gig and revision. `round` counts decisions to come: a refusal may be appealed against once, and
+    then somebody else decides.
+    """
+
+    collection = "reviews"
+    indexes = (
+        IndexModel([("status", ASCENDING), ("_id", ASCENDING)]),
+        IndexModel([("employer_id", ASCENDING), ("_id", DESCENDING)]),
+    )
+
+    employer_id: str
+    district: str
+    gig_id: str
+    amends: int | None
+    terms: GigTerms
+    findings: tuple[Finding, ...]
+    rules: str
+    appeal: str | None
+    status: ReviewStatus = "waiting"
+    round: int = 1
+    reason: str | None = None
+    decided_by: str | None = None
+    asked_at: datetime
+    decided_at: datetime | None = None
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        return tuple(dict.fromkeys(finding.kind for finding in self.findings))
+
+
+DOCUMENTS = (Employer, Gig, Placement, Review)
 
 
 async def employer_with_code(unit: Unit, credit_code: str) -> Employer | None:
@@ -91,7 +126,7 @@ async def employers(
     """Employers of a status, by id; `districts` may be prefixes such as 4301; None for all."""
     query: dict[str, Any] = {"status": status}
     if districts is not None:
-        query["district"] = {"$in": [re.compile(f"^{re.escape(district)}") for district in districts]}
+        query["district"] = _within(districts)
     if after is not None:
         query["_id"] = {"$gt": after}
     return await unit.find(Employer, query, sort=[("_id", ASCENDING)], limit=limit)
@@ -107,6 +142,33 @@ async def gigs_of(unit: Unit, employer_id: str, *, after: str | None, limit: int
 
 async def gigs_not_closed(unit: Unit, employer_id: str) -> list[Gig]:
     return await unit.find(Gig, {"terms.employer_id": employer_id, "status": {"$ne": "closed"}})
+
+
+async def reviews(
+    unit: Unit, status: ReviewStatus, districts: Sequence[str] | None, now: datetime, *, after: str | None, limit: int
+) -> list[Review]:
+    """Reviews of a status, by id; of those that wait, only what could still be published."""
+    query: dict[str, Any] = {"status": status}
+    if districts is not None:
+        query["district"] = _within(districts)
+    if status == "waiting":
+        query["terms.valid_until"] = {"$gt": now}
+    if after is not None:
+        query["_id"] = {"$gt": after}
+    return await unit.find(Review, query, sort=[("_id", ASCENDING)], limit=limit)
+
+
+async def reviews_of(unit: Unit, employer_id: str, *, after: str | None, limit: int) -> list[Review]:
+    """An employer's reviews in every state, newest first."""
+    query: dict[str, Any] = {"employer_id": employer_id}
+    if after is not None:
+        query["_id"] = {"$lt": after}
+    return await unit.find(Review, query, sort=[("_id", DESCENDING)], limit=limit)
+
+
+def _within(districts: Sequence[str]) -> dict[str, Any]:
+    """Districts by their prefixes, such as 4301."""
+    return {"$in": [re.compile(f"^{re.escape(district)}") for district in districts]}
 
 
 # --- search --------------------------------------------------------------------------------------------------------

@@ -68,6 +68,23 @@ class GigClosed(Event, topic="posting.gig", type="posting.gig-closed.v1", subjec
     reason: Literal["employer", "expired", "suspended"]
 
 
+class ReviewDecided(
+    Event, topic="posting.review", type="posting.review-decided.v1", subject="review_id", key="employer_id"
+):
+    """A clerk decided on a doubtful post or amendment. One that was approved is said by the gig's own events.
+
+    `kinds` are the rules it was doubted under; `round` counts the decisions, since one may be appealed against.
+    """
+
+    review_id: str
+    gig_id: str
+    employer_id: str
+    district: District
+    kinds: tuple[Code, ...]
+    outcome: Literal["approved", "refused"]
+    round: int
+
+
 class EmployerVerified(
     Event, topic="posting.employer", type="posting.employer-verified.v1", subject="employer_id", key="employer_id"
 ):

@@ -28,6 +28,7 @@ OUTWARD = {
     "pay-overdue",
     "employer-verified",
     "employer-suspended",
+    "review-decided",
 }
 """Of what a person is told by SMS too, if they gave a number."""
 TOLD_OF_END = {"filled", "closed", "unconfirmed"}
@@ -401,6 +402,9 @@ def _tellings(log: Log, found: Documents) -> Iterator[tuple[Said, str, str, str,
         until = said.body["verified_until"]
         turn = ":" + re.sub(r"[-:]", "", until)[:15]
         yield said, said.subject, "employer", turn, {"verified_until": until}, None
+    for said in log["review-decided"]:
+        body = said.body
+        yield said, body["employer_id"], "employer", f":{body['round']}", {"outcome": body["outcome"]}, None
     for said in log["employer-suspended"]:
         own = found["standings"].setdefault(said.subject, {"suspensions": 0})
         own["suspensions"] += 1

@@ -16,6 +16,7 @@ from shared.contracts.posting import (
     GigFilled,
     GigPosted,
     GigReopened,
+    ReviewDecided,
 )
 from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftStarted
 from shared.testing import Harness
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.feature("F8")
 
 JOURNEY = [
     said(EmployerVerified),
+    said(ReviewDecided),
     said(GigPosted),
     said(OfferMade),
     said(PlacementMade),
@@ -59,6 +61,7 @@ TOLD = [
     ("placement-cancelled", "worker"),
     ("placement-made", "employer"),
     ("placement-made", "worker"),
+    ("review-decided", "employer"),
     ("shift-started", "employer"),
 ]
 
@@ -74,7 +77,7 @@ async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Ha
             assert len(texts) == sum(part == ("worker" if person == WORKER else "employer") for _, part in TOLD)
             assert not any("{" in text or "}" in text for text in texts)
             titled = [text for text in texts if "快件分拣员" in text]
-            assert len(titled) == len(texts) - (2 if person == EMPLOYER else 0)
+            assert len(titled) == len(texts) - (3 if person == EMPLOYER else 0)
 
 
 async def test_an_event_that_comes_again_is_told_once(notify: Harness) -> None:

@@ -1,0 +1,6 @@
+"""`make bench`: every figure that this project claims, measured here and now."""
+
+from bench import screening
+
+if __name__ == "__main__":
+    screening.tell()

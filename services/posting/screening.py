@@ -151,6 +151,10 @@ def _any(patterns: Sequence[str]) -> re.Pattern[str]:
     return re.compile(whole)
 
 
+WORKING_DAY = 8.0
+"""A day's pay may be for a day that is short; it is no more to be believed for that."""
+
+
 class Seen(NamedTuple):
     """What the patterns see in a post, and the texts they looked at."""
 
@@ -224,8 +228,9 @@ class Rules:
         hourly = hourly_fen(pay, hours)
         if hourly is not None and hourly < self._hourly_floor_fen:
             find("minimum", "block", "pay", yuan(hourly))
-        if hourly is not None and hourly > self._believable_fen:
-            find("bait", "look", "pay", yuan(hourly))
+        believed = hourly_fen(pay, max(hours, WORKING_DAY))
+        if believed is not None and believed > self._believable_fen:
+            find("bait", "look", "pay", yuan(believed))
         whole = plain(f"{title}\n{content}").text
         if not self._tasks.search(whole):
             find("vague", "doubt", "content", content)

@@ -142,9 +142,14 @@ def test_an_ordinary_post_is_published_at_once(title: str, content: str) -> None
         ({"amount_fen": 15_599, "unit": "day"}, 8, {"minimum": True}),
         ({"amount_fen": 15_600, "unit": "day"}, 8, {}),
         ({"amount_fen": 20, "unit": "piece"}, 8, {}),
+        ({"amount_fen": 20_000, "unit": "day"}, 0.5, {}),
+        ({"amount_fen": 15_001, "unit": "hour"}, 2, {"bait": False}),
+        ({"amount_fen": 120_001, "unit": "day"}, 4, {"bait": False}),
     ],
 )
-def test_an_hour_pays_the_floor_at_least(pay: dict[str, Any], hours: float, found: dict[str, bool]) -> None:
+def test_an_hour_pays_the_floor_at_least_and_no_more_than_anybody_believes(
+    pay: dict[str, Any], hours: float, found: dict[str, bool]
+) -> None:
     assert kinds("快递分拣员", TASK, Pay.model_validate({"mode": "weekly", **pay}), hours) == found
 
 

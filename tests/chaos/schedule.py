@@ -25,6 +25,8 @@ POISON = (
 )
 FOR_FULL_DISKS = 50
 """Runs with fewer kills fill no disk: two servers at once away leave too little else to happen."""
+FOR_SOLO_CUTS = 10
+"""Shorter runs have no time for these."""
 
 
 class Fault(NamedTuple):
@@ -84,7 +86,8 @@ def plan(
     ]
     # While one process of matching cannot publish, the other goes on with what it has freed, and must say so later.
     alone = sorted({f"{name}>kafka" for name in names if name.partition("-")[0] == "matching"}.intersection(links))
-    faults += [Fault(at(), "cut", link, "refuse", chance.uniform(5, 8)) for link in 2 * alone]
+    if kills >= FOR_SOLO_CUTS:
+        faults += [Fault(at(), "cut", link, "refuse", chance.uniform(5, 8)) for link in 2 * alone]
     for n in range(max(1, kills // 50)):
         faults.append(Fault(at(), "flush", "valkey"))
         faults.append(Fault(at(), "storm", (*REACTING[2:], *REACTING[:2])[n % len(REACTING)], seconds=8))

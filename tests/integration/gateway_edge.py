@@ -2,7 +2,6 @@
 
 import asyncio
 import queue
-import socket
 import subprocess
 import sys
 import threading
@@ -24,7 +23,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from deploy.local.envoy import render
-from deploy.local.ports import USUAL
+from deploy.local.ports import USUAL, free_ports
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "envoy.yaml"
 DRAIN = CONFIG.with_name("drain.sh")
@@ -65,21 +64,14 @@ def eventually(what: Callable[[], T], seconds: float = 20) -> T:
     return value
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class Upstream:
     """A service behind the gateway. It answers with what it was sent, and can be stopped and started again.
 
     Identity publishes the signing key, notify and web stream what is put in `news`, web keeps the spans it is sent.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name, self.port = name, free_port()
+    def __init__(self, name: str, port: int) -> None:
+        self.name, self.port = name, port
         self.news: queue.Queue[str | None] = queue.Queue()
         self.spans: list[tuple[str, Span]] = []
         self._app = Starlette(
@@ -139,8 +131,9 @@ class Gateway:
     """Envoy on free ports. `frozen` stops the refilling of the rate limits; nothing else is changed but addresses."""
 
     def __init__(self, folder: Path, *, frozen: bool = False) -> None:
-        self.upstreams = {name: Upstream(name) for name in SERVICES}
-        edge, admin, metrics = free_port(), free_port(), free_port()
+        ports = free_ports([*SERVICES, "edge", "admin", "metrics"])
+        self.upstreams = {name: Upstream(name, ports[name]) for name in SERVICES}
+        edge, admin, metrics = ports["edge"], ports["admin"], ports["metrics"]
         config = CONFIG.read_text()
         if frozen:
             config = config.replace("fill_interval: 1s", "fill_interval: 3600s")

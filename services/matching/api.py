@@ -17,6 +17,7 @@ from shared.contracts.posting import GigTerms
 from shared.contracts.terms import District, Instant
 from shared.http import InUnit, Routes
 from shared.problems import Invalid, Missing, Text
+from shared.rulebook import add_routes
 from shared.unit import Unit
 
 routes = Routes("matching")
@@ -280,6 +281,9 @@ class Board:
             for figures in await store.board(unit, since=today)
         ]
         return BoardView(at=unit.now, districts=districts)
+
+
+add_routes(routes, store.RULES)
 
 
 @routes.get("/board")

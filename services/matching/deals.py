@@ -71,7 +71,7 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     seats = await store.free_seats(unit, offer.gig_id, limit=CHOICE)
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
-    rules = await store.rules_of(unit, offer.district)
+    rules = await store.RULES.of(unit, offer.district)
     return take(unit, offer, random.choice(seats), commitments, confirmation_due(offer, rules, unit.now))
 
 

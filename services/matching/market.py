@@ -80,7 +80,7 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
     seed = secrets.randbits(63) if seed is None else seed
     retired = await _retire(db, district)
     reading = db.reading()
-    rules = await store.rules_of(reading, district)
+    rules = await store.RULES.of(reading, district)
     seen = await snapshot.read(reading, district, rules, seed)
     if seen is None:
         return Outcome(0, 0, retired, False, rules)

@@ -8,6 +8,8 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.rules import COUNTRY, Figures, Shipped
+
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -29,12 +31,9 @@ class Weights(BaseModel):
         return self
 
 
-class Rules(BaseModel):
-    """One version of a district's rules; rules.yaml says what each figure means. `name` is in every offer."""
+class Rules(Figures):
+    """What a district's market goes by; rules.yaml says what each figure means. `name` is in every offer."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
     window_ms: Annotated[int, Field(ge=10, le=60_000)]
     exposure: Annotated[int, Field(ge=1, le=100)]
     offer_seconds: Annotated[int, Field(ge=1, le=86_400)]
@@ -60,7 +59,11 @@ class Rules(BaseModel):
         return timedelta(seconds=self.confirm_seconds)
 
 
+_FIGURES = yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text("utf-8"))
+SHIPPED = (Shipped(COUNTRY, _FIGURES),)
+
+
 @cache
 def default_rules() -> Rules:
-    """The rules of a district that has none of its own."""
-    return Rules.model_validate(yaml.safe_load(Path(__file__).with_name("rules.yaml").read_text("utf-8")))
+    """The rules of a district for which nobody set any."""
+    return Rules.model_validate(_FIGURES)

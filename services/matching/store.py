@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
 from services.matching.domain import Ended, ExpiryReason, PlacementStatus, quantile
-from services.matching.rules import Rules, default_rules
+from services.matching.rules import SHIPPED, Rules
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import Period
 from shared.contracts.workers import WorkerProfile
+from shared.rulebook import RuleBook, RuleVersion
 from shared.unit import Document, Unit
 
 FIGURES_OF = 200
@@ -210,30 +211,14 @@ class Placement(Document):
         return self.status in ("placed", "awaiting-confirmation")
 
 
-class RuleSet(Document):
-    """Rules of one district from `since` on; the id is their name. Old ones stay, for the offers that name them."""
-
-    collection = "rules"
-    indexes = (IndexModel([("district", ASCENDING), ("since", DESCENDING)]),)
-
-    district: str
-    since: datetime
-    rules: Rules
-
-
-DOCUMENTS = (Gig, Seat, Waiting, Profile, Commitments, Offer, Placement, RuleSet)
+DOCUMENTS = (Gig, Seat, Waiting, Profile, Commitments, Offer, Placement, RuleVersion)
 
 
 def seat_id(gig_id: str, number: int) -> str:
     return f"{gig_id}:{number}"
 
 
-async def rules_of(unit: Unit, district: str) -> Rules:
-    """The rules in force in a district."""
-    own = await unit.find(
-        RuleSet, {"district": district, "since": {"$lte": unit.now}}, sort=[("since", DESCENDING)], limit=1
-    )
-    return own[0].rules if own else default_rules()
+RULES = RuleBook(Rules, SHIPPED)
 
 
 # --- gigs and seats --------------------------------------------------------------------------------------------------

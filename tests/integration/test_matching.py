@@ -21,14 +21,13 @@ from fastapi import FastAPI
 
 from deploy.local.ports import free_ports
 from deploy.topics import provision
-from services.matching.rules import default_rules
-from services.matching.store import RuleSet
 from shared import clock
 from shared.contracts import Event
 from shared.contracts.matching import PlacementMade
 from shared.contracts.posting import GigPosted, GigTerms
 from shared.contracts.terms import Pay, PayMode, PayUnit, Period, Place
 from shared.contracts.workers import WorkerCheckedIn, WorkerProfile
+from shared.rulebook import RuleVersion
 from shared.settings import Settings
 from shared.store import connect
 from shared.testing import SECRET, public_keys, token
@@ -195,7 +194,15 @@ async def test_500_accepts_for_10_seats_give_10_placements(market: Market) -> No
 
 async def generous(market: Market) -> str:
     """Rules for this district under which all 500 are offered the 10 seats at once."""
-    rules = default_rules().model_copy(update={"name": "crowd-1", "exposure": 50, "offer_seconds": 3_600})
-    document = RuleSet(id=f"{DISTRICT}:crowd-1", district=DISTRICT, rules=rules, since=clock.now())
-    await market.db["rules"].insert_one(document.to_mongo())
-    return rules.name
+    version = RuleVersion(
+        id="1",
+        area=DISTRICT,
+        number=1,
+        since=clock.now(),
+        changes={"exposure": 50, "offer_seconds": 3_600},
+        reason="a crowd",
+        by="operator-1",
+        at=clock.now(),
+    )
+    await market.db["rules"].insert_one(version.to_mongo())
+    return f"default-1+{DISTRICT}.1"

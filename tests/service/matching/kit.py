@@ -7,13 +7,16 @@ from typing import Any
 import h3
 import httpx
 
+from services.matching import store
 from services.matching.market import Outcome, window
 from services.matching.store import Commitments, Offer, Placement, Seat
 from shared import clock
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted, GigTerms
 from shared.contracts.terms import Pay, PayMode, PayUnit, Period, Place
 from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut, WorkerProfile
+from shared.rulebook import RuleVersion
 from shared.testing import Harness
+from shared.unit import Unit
 
 FURONG, YUELU = "430102", "430104"
 LAT, LON = 28.19, 113.03
@@ -22,6 +25,20 @@ LAT, LON = 28.19, 113.03
 def at(hours: float) -> datetime:
     """So many hours from now on the test's clock, which begins at 06:00 in Changsha."""
     return clock.now() + timedelta(hours=hours)
+
+
+async def rule(matching: Harness, area: str = FURONG, *, since: datetime | None = None, **changes: Any) -> str:
+    """Set an area's rules; the name of those it then has."""
+    seen = await store.RULES.of(matching.reading(), area.ljust(6, "0"))
+
+    async def put(unit: Unit) -> None:
+        newest = max((v.number for v in await unit.find(RuleVersion, {"area": area})), default=0)
+        await store.RULES.put(unit, area, changes, replaces=newest, since=since, reason="for a test", by="operator-1")
+
+    await matching.runtime.store.transact(put)
+    found = await store.RULES.of(matching.reading(), area.ljust(6, "0"), at=since)
+    assert found != seen
+    return found.name
 
 
 def terms(start: float = 2, end: float = 6, *, north_m: float = 0, fen: int = 2500, **other: Any) -> GigTerms:

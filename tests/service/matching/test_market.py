@@ -8,12 +8,10 @@ from datetime import timedelta
 import pytest
 
 from services.matching import market
-from services.matching.rules import Rules, default_rules
-from services.matching.store import Offer, RuleSet
+from services.matching.store import Offer
 from shared.contracts.matching import OfferMade
 from shared.testing import Harness
-from shared.unit import Unit
-from tests.service.matching.kit import FURONG, YUELU, accept, at, checked_in, closed, offer_of, posted, run
+from tests.service.matching.kit import FURONG, YUELU, accept, at, checked_in, closed, offer_of, posted, rule, run
 
 BOUND_SECONDS = 20.0
 
@@ -89,21 +87,17 @@ async def test_a_window_that_fails_does_not_stop_the_others(matching: Harness, m
 
 @pytest.mark.feature("F27")
 async def test_a_district_has_rules_of_its_own_and_offers_name_them(matching: Harness) -> None:
-    own: Rules = default_rules().model_copy(update={"name": "furong-2", "offer_seconds": 5, "exposure": 1})
-    old = own.model_copy(update={"name": "furong-1", "offer_seconds": 7})
-    next_ = own.model_copy(update={"name": "furong-3", "offer_seconds": 9})
-
-    async def write(unit: Unit) -> None:
-        for rules, since in ((old, at(-2)), (own, at(-1)), (next_, at(1))):
-            unit.save(RuleSet(id=rules.name, district=FURONG, since=since, rules=rules))
-
-    await matching.runtime.store.transact(write)
+    await rule(matching, "43", offer_seconds=7)
+    await rule(matching, exposure=1, offer_seconds=9)
+    own = await rule(matching, exposure=1, offer_seconds=5)
+    await rule(matching, exposure=1, offer_seconds=11, since=at(1))
     await matching.receives(posted(), checked_in("worker-1"), checked_in("worker-2"))
     await matching.receives(posted("gig-2", district=YUELU), checked_in("worker-3", district=YUELU))
     assert (await run(matching)).offers == 1
     await run(matching, YUELU)
     stands = {said.weights: said.expires_at - said.made_at for said in await matching.published(OfferMade)}
-    assert stands == {"furong-2": timedelta(seconds=5), "default-1": timedelta(seconds=60)}
+    assert own == "default-1+43.1+430102.3"
+    assert stands == {own: timedelta(seconds=5), "default-1+43.1": timedelta(seconds=7)}
 
 
 @pytest.mark.feature("F27")
@@ -126,12 +120,7 @@ async def test_ties_are_drawn_by_the_seed_that_the_offer_keeps(matching: Harness
 
 
 async def test_a_window_makes_no_more_offers_than_its_rules_allow_and_says_so(matching: Harness) -> None:
-    few = default_rules().model_copy(update={"name": "few", "offers_per_window": 3, "exposure": 1})
-
-    async def write(unit: Unit) -> None:
-        unit.save(RuleSet(id=few.name, district=FURONG, since=at(-1), rules=few))
-
-    await matching.runtime.store.transact(write)
+    await rule(matching, offers_per_window=3, exposure=1)
     await matching.receives(posted(headcount=5), *(checked_in(f"worker-{n}") for n in range(8)))
     outcomes = [await run(matching) for _ in range(3)]
     assert [(outcome.offers, outcome.more) for outcome in outcomes] == [(3, True), (2, False), (0, False)]
@@ -154,12 +143,7 @@ async def test_the_first_offer_of_a_check_in_is_the_one_that_is_timed(matching: 
 
 @pytest.mark.feature("F1")
 async def test_a_burst_of_openings_is_served_whole_window_by_window(matching: Harness) -> None:
-    bounded = default_rules().model_copy(update={"name": "bounded", "offers_per_window": 100, "gigs_per_window": 70})
-
-    async def write(unit: Unit) -> None:
-        unit.save(RuleSet(id=bounded.name, district=FURONG, since=at(-1), rules=bounded))
-
-    await matching.runtime.store.transact(write)
+    await rule(matching, offers_per_window=100, gigs_per_window=70)
     await matching.receives(*(checked_in(f"worker-{n:03}", north_m=n * 10) for n in range(400)))
     await matching.receives(*(posted(f"gig-{n:03}", north_m=n * 20) for n in range(200)))
     windows = 0

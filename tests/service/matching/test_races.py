@@ -3,14 +3,12 @@
 import asyncio
 from collections import Counter
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from services.matching import deals
 from services.matching.market import window
-from services.matching.rules import default_rules
-from services.matching.store import Commitments, Offer, Placement, RuleSet, Seat
+from services.matching.store import Commitments, Offer, Placement, Seat
 from shared.contracts.matching import OfferMade, PlacementMade
 from shared.contracts.workers import WorkerCheckedIn
 from shared.problems import Conflict
@@ -22,25 +20,15 @@ from tests.service.matching.kit import (
     YUELU,
     accept,
     amended,
-    at,
     checked_in,
     closed,
     offer_of,
     offered,
     posted,
+    rule,
     run,
     terms,
 )
-
-
-async def rule(matching: Harness, **changes: Any) -> None:
-    """Other rules for the district of the tests."""
-
-    async def write(unit: Unit) -> None:
-        rules = default_rules().model_copy(update={"name": "furong-1", **changes})
-        unit.save(RuleSet(id=rules.name, district=FURONG, since=at(-1), rules=rules))
-
-    await matching.runtime.store.transact(write)
 
 
 async def test_500_accept_10_seats_at_once(matching: Harness) -> None:

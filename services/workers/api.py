@@ -22,7 +22,7 @@ from services.workers.domain import (
     local_day,
     masked,
     old_enough,
-    table_for,
+    tier_by_other_rules,
     tier_of,
     waits_until,
 )
@@ -36,6 +36,7 @@ from shared.contracts.terms import Code, District, Fen, Instant
 from shared.contracts.workers import Tier, WorkerRegistered
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
+from shared.rulebook import add_routes
 from shared.sealed import Sealer
 from shared.unit import Unit
 from shared.wording import Said
@@ -289,7 +290,7 @@ async def registration_form(
 ) -> Form:
     """The consent text and the categories of hardship of a district, in the caller's language."""
     language = language_of(request)
-    table = table_for(TIERS, district, local_day(unit.now, parts.zone))
+    table = await TIERS.of(unit, district)
     return Form(
         consent=ConsentText(version=CONSENT.version, text=getattr(CONSENT, language)),
         hardship=[Choice(code=code, label=getattr(kind, language)) for code, kind in table.categories.items()],
@@ -316,7 +317,7 @@ async def register(
     born = born_on(draft.id_number)
     if not old_enough(born, WORKING_AGE, today):
         raise Invalid("id_number", TOO_YOUNG, code="under-age")
-    table = table_for(TIERS, draft.district, today)
+    table = await TIERS.of(unit, draft.district)
     worker = Worker(
         id=worker_id,
         id_index=id_index,
@@ -324,7 +325,7 @@ async def register(
         name=parts.sealer.seal(draft.name, subject=worker_id, field="name"),
         hardship=_sealed_hardship(draft.hardship, worker_id, parts.sealer),
         tier=tier_of(table, draft.hardship, draft.id_number, today),
-        tier_table=table.version,
+        tier_table=table.name,
         district=draft.district,
         skills=draft.skills,
         certificates=_certificates(draft.certificates, unit.now, parts.zone),
@@ -395,10 +396,10 @@ async def change_profile(change: ProfileChange, caller: WorkerCaller, parts: InP
         worker.certificates = _certificates(change.certificates, unit.now, parts.zone)
     if given & {"hardship", "district"}:  # another province has another table
         hardship = change.hardship if "hardship" in given else _hardship(worker, parts.sealer)
-        today = local_day(unit.now, parts.zone)
-        table = table_for(TIERS, worker.district, today)
+        table = await TIERS.of(unit, worker.district)
         id_number = parts.sealer.open(worker.id_number, subject=worker.id, field="id-number")
-        worker.tier, worker.tier_table = tier_of(table, hardship, id_number, today), table.version
+        today = local_day(unit.now, parts.zone)
+        worker.tier, worker.tier_table = tier_of(table, hardship, id_number, today), table.name
         worker.hardship = _sealed_hardship(hardship, worker.id, parts.sealer)
     unit.save(worker)
     watch(worker, unit)
@@ -412,6 +413,20 @@ async def _mine(caller: Caller, unit: Unit) -> Worker:
     if worker is None:
         raise Missing(REGISTRATION)
     return worker
+
+
+async def _go_by_rules_of_now(worker: Worker, parts: Parts, unit: Unit) -> None:
+    """Set the tier anew when the district's table is another than the one it was set by."""
+    table = await TIERS.of(unit, worker.district)
+    if worker.tier_table == table.name:
+        return
+    id_number = parts.sealer.open(worker.id_number, subject=worker.id, field="id-number")
+    today, before = local_day(unit.now, parts.zone), worker.tier
+    worker.tier = tier_by_other_rules(table, _hardship(worker, parts.sealer), id_number, today)
+    worker.tier_table = table.name
+    unit.save(worker)
+    if worker.tier != before:
+        say_changed(worker, unit)
 
 
 def _hardship(worker: Worker, sealer: Sealer) -> list[str]:
@@ -439,6 +454,9 @@ def _conditions(worker: Worker, parts: Parts, unit: Unit) -> Conditions:
     )
 
 
+add_routes(routes, TIERS)
+
+
 # --- check-ins -------------------------------------------------------------------------------------------------------
 
 
@@ -459,6 +477,7 @@ async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, u
     worker = await unit.get(Worker, worker_id)
     if worker is None:
         raise Conflict("not-registered", NOT_REGISTERED)
+    await _go_by_rules_of_now(worker, parts, unit)
     before = await unit.get(Presence, worker_id)
     if before:
         say_gone(before, "replaced", unit)

@@ -1,7 +1,7 @@
 """The registry's rules: identity numbers, ages, hardship tiers, how long a check-in lasts. No I/O, no clock."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from shared.contracts.terms import Cell, Code
 from shared.contracts.workers import Tier
 from shared.problems import Invalid, Text
+from shared.rules import Figures
 from shared.wording import Said
 
 WORKING_AGE = 16
@@ -170,28 +171,11 @@ class Category(BaseModel):
     from_age: FromAge | None = None
 
 
-class TierTable(BaseModel):
-    """One version of a province's categories, in force from `since` on."""
+class TierTable(Figures):
+    """A province's categories of employment difficulty, with their tiers."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    version: str
-    since: date
     source: str
     categories: Mapping[Code, Category]
-
-
-Tables = Mapping[str, Sequence[TierTable]]
-"""The versions of each province, oldest first; `default` for those not listed."""
-
-
-def table_for(tables: Tables, district: str, today: date) -> TierTable:
-    """The table in force in a district's province."""
-    for versions in (tables.get(district[:2], ()), tables["default"]):
-        in_force = [table for table in versions if table.since <= today]
-        if in_force:
-            return in_force[-1]
-    return tables["default"][0]
 
 
 def tier_of(table: TierTable, declared: Iterable[str], id_number: str, today: date) -> Tier:
@@ -204,10 +188,21 @@ def tier_of(table: TierTable, declared: Iterable[str], id_number: str, today: da
         category = table.categories.get(code)
         if category is None:
             raise Invalid("hardship", UNKNOWN_CATEGORY, known=", ".join(table.categories))
-        if category.from_age:
-            ages = category.from_age
-            age = ages.men if is_man(id_number) else ages.women
-            if not old_enough(born_on(id_number), age, today):
-                raise Invalid("hardship", NOT_OF_THAT_AGE, category=code, men=ages.men, women=ages.women)
+        if not _of_age(category, id_number, today):
+            ages = category.from_age or FromAge(men=0, women=0)
+            raise Invalid("hardship", NOT_OF_THAT_AGE, category=code, men=ages.men, women=ages.women)
         tier = max(tier, category.tier)
     return tier
+
+
+def tier_by_other_rules(table: TierTable, declared: Iterable[str], id_number: str, today: date) -> Tier:
+    """The tier of what was declared under another table: what this one does not have, or not at that age, counts 0."""
+    categories = (table.categories[code] for code in declared if code in table.categories)
+    return max((each.tier for each in categories if _of_age(each, id_number, today)), default=0)
+
+
+def _of_age(category: Category, id_number: str, today: date) -> bool:
+    if category.from_age is None:
+        return True
+    age = category.from_age.men if is_man(id_number) else category.from_age.women
+    return old_enough(born_on(id_number), age, today)

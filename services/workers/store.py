@@ -10,6 +10,7 @@ from pymongo import IndexModel
 
 from services.workers.domain import Certificate
 from shared.contracts.workers import Tier, WorkerProfile
+from shared.rulebook import RuleVersion
 from shared.unit import Document, Unit
 
 
@@ -24,8 +25,8 @@ class Agreed(BaseModel):
 class Worker(Document):
     """A person registered under their real name. `id` is their account; `id_index` makes the identity number unique.
 
-    `minor_until` is the 18th birthday of someone who has not reached it. `tier_table` is the version the tier is by;
-    `revision` counts the profiles said, the newest of them at `said_at`.
+    `minor_until` is the 18th birthday of someone who has not reached it. `tier_table` names the rules that the tier is
+    by; `revision` counts the profiles said, the newest of them at `said_at`.
     """
 
     collection = "workers"
@@ -82,7 +83,7 @@ class Presence(Document):
     clerk_id: str | None
 
 
-DOCUMENTS = (Worker, Presence)
+DOCUMENTS = (Worker, Presence, RuleVersion)
 
 
 async def worker_with(unit: Unit, id_index: str) -> Worker | None:

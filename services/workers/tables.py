@@ -8,8 +8,10 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from services.workers.domain import Tables, cell_of
+from services.workers.domain import TierTable, cell_of
 from shared.contracts.terms import Cell, District
+from shared.rulebook import RuleBook
+from shared.rules import ALWAYS, Shipped
 
 
 class Station(BaseModel):
@@ -52,5 +54,12 @@ def _stations() -> Mapping[str, Station]:
 
 
 STATIONS = _stations()
-TIERS: Tables = TypeAdapter(Tables).validate_python(_read("tiers.yaml")["tables"])
+TIERS = RuleBook(
+    TierTable,
+    [
+        Shipped(area, {name: value for name, value in table.items() if name != "since"}, table.get("since", ALWAYS))
+        for area, tables in _read("tiers.yaml")["areas"].items()
+        for table in tables
+    ],
+)
 CONSENT = Consent.model_validate(_read("consent.yaml"))

@@ -1,6 +1,5 @@
 """The registry's rules, on plain values."""
 
-from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -26,7 +25,7 @@ from services.workers.domain import (
     local_day,
     masked,
     old_enough,
-    table_for,
+    tier_by_other_rules,
     tier_of,
     waits_until,
 )
@@ -39,6 +38,7 @@ EXAMPLES = ("11010519491231002X", "440524188001010014")
 
 BEIJING = ZoneInfo("Asia/Shanghai")
 TODAY = date(2026, 11, 23)
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 bodies = st.builds(
     lambda born, order: f"439999{born:%Y%m%d}{order:03d}",
@@ -218,29 +218,7 @@ OLDER = Category(tier=1, zh="大龄", en="older", from_age=FromAge(men=50, women
 POOR = Category(tier=2, zh="低保", en="poor")
 
 
-def table(version: str, since: date) -> TierTable:
-    return TierTable(version=version, since=since, source="a notice", categories={"older": OLDER, "poor": POOR})
-
-
-TABLES: dict[str, Sequence[TierTable]] = {
-    "default": [table("d1", date(2020, 1, 1)), table("d2", date(2025, 1, 1))],
-    "33": [table("z1", date(2026, 1, 1)), table("z2", date(2027, 1, 1))],
-}
-
-
-@pytest.mark.parametrize(
-    ("district", "today", "version"),
-    [
-        ("430102", date(2024, 12, 31), "d1"),
-        ("430102", date(2025, 1, 1), "d2"),
-        ("430102", date(2010, 1, 1), "d1"),
-        ("330110", date(2025, 12, 31), "d2"),
-        ("330110", date(2026, 12, 31), "z1"),
-        ("330110", date(2027, 1, 1), "z2"),
-    ],
-)
-def test_the_table_in_force_is_the_provinces_own_or_else_the_default(district: str, today: date, version: str) -> None:
-    assert table_for(TABLES, district, today).version == version
+TABLE = TierTable(name="d1", source="a notice", categories={"older": OLDER, "poor": POOR})
 
 
 @pytest.mark.parametrize(
@@ -254,7 +232,7 @@ def test_the_table_in_force_is_the_provinces_own_or_else_the_default(district: s
     ],
 )
 def test_the_tier_is_the_highest_of_the_categories(declared: list[str], born: date, man: bool, tier: int) -> None:
-    assert tier_of(TABLES["default"][0], declared, number(born, man=man), TODAY) == tier
+    assert tier_of(TABLE, declared, number(born, man=man), TODAY) == tier
 
 
 @pytest.mark.parametrize(
@@ -267,8 +245,15 @@ def test_the_tier_is_the_highest_of_the_categories(declared: list[str], born: da
 )
 def test_categories_that_cannot_be_are_refused(declared: list[str], born: date, man: bool) -> None:
     with pytest.raises(Invalid) as refused:
-        tier_of(TABLES["default"][0], declared, number(born, man=man), TODAY)
+        tier_of(TABLE, declared, number(born, man=man), TODAY)
     assert refused.value.faults[0].field == "hardship"
+
+
+def test_what_another_table_does_not_have_or_not_at_that_age_counts_nothing_there() -> None:
+    man = number(date(1976, 11, 24), man=True)
+    assert tier_by_other_rules(TABLE, ["older", "rich"], man, TODAY) == 0
+    assert tier_by_other_rules(TABLE, ["older", "rich"], man, date(2026, 11, 24)) == 1
+    assert tier_by_other_rules(TABLE, ["older", "poor"], man, TODAY) == 2
 
 
 # --- the data files --------------------------------------------------------------------------------------------------
@@ -287,20 +272,22 @@ def test_stations_do_not_share_a_cell() -> None:
     assert len({station.cell for station in STATIONS.values()}) == len(STATIONS)
 
 
-def test_every_tier_table_names_its_source_and_its_versions_in_order() -> None:
-    for versions in TIERS.values():
-        assert [version.since for version in versions] == sorted({version.since for version in versions})
-        for version in versions:
-            assert version.source
-            assert version.categories
+@pytest.mark.parametrize("area", ["country", "33"])
+def test_a_tier_table_names_its_source(area: str) -> None:
+    table = TIERS.shipped(area, NOW)
+    assert table.source
+    assert table.categories
 
 
 def test_provinces_differ() -> None:
-    """A woman of 42 is an older jobseeker in Hunan and not in Zhejiang."""
+    """A woman of 42 is an older jobseeker in Hunan and not in Zhejiang, since November 2025."""
     woman = number(date(1984, 5, 17), man=False)
-    assert tier_of(table_for(TIERS, "430102", TODAY), ["older-jobseeker"], woman, TODAY) == 1
+    assert tier_of(TIERS.shipped("430102", NOW), ["older-jobseeker"], woman, TODAY) == 1
     with pytest.raises(Invalid, match="45"):
-        tier_of(table_for(TIERS, "330110", TODAY), ["older-jobseeker"], woman, TODAY)
+        tier_of(TIERS.shipped("330110", NOW), ["older-jobseeker"], woman, TODAY)
+    begins = datetime.fromisoformat("2025-11-01T00:00:00+08:00")
+    assert TIERS.shipped("330110", begins).name == "zhejiang-2025-59"
+    assert TIERS.shipped("330110", begins - timedelta(seconds=1)).name == "mohrss-2024-84"
 
 
 def test_the_consent_text_is_there_in_both_languages() -> None:

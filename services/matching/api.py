@@ -2,20 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime, time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import BackgroundTasks, Depends, Query, Request
 from pydantic import BaseModel
 
-from services.matching import deals, store
+from services.matching import deals, store, why
 from services.matching.domain import PlacementStatus
 from services.matching.store import Gig, Offer, Placement
 from shared.auth import Caller, Employer, Worker, any_of
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import District, Instant
-from shared.http import InUnit, Routes
+from shared.http import InUnit, Routes, language_of
 from shared.problems import Invalid, Missing, Text
 from shared.rulebook import add_routes
 from shared.unit import Unit
@@ -115,6 +115,46 @@ async def _own_offer(unit: Unit, id: str, worker: Caller) -> Offer:
     if offer is None or offer.worker_id != worker.id:
         raise Missing(OFFER)
     return offer
+
+
+class BecauseView(BaseModel):
+    """A reason: a stable code, the figures behind it, and a sentence in the caller's language."""
+
+    code: str
+    text: str
+    facts: dict[str, Any]
+
+
+class WhyView(BaseModel):
+    """Why the caller was or was not offered a gig.
+
+    `at` is the moment that the answer is about, `rules` names those that held; `window` is the record that it was
+    answered from, null for how things stand now. `score` is of 10,000.
+    """
+
+    gig_id: str
+    outcome: why.Outcome
+    at: Instant
+    rules: str
+    window: str | None
+    score: int | None
+    because: list[BecauseView]
+
+
+@routes.get("/gigs/{gig_id}/why")
+async def why_a_gig(gig_id: str, worker: Worker, request: Request, unit: InUnit) -> WhyView:
+    """Why the caller was or was not offered this gig."""
+    gig = await unit.get(Gig, gig_id)
+    if gig is None:
+        raise Missing(GIG)
+    zone = ZoneInfo(request.app.state.runtime.settings.zone)
+    answer = await why.ask(unit, gig, worker.id, zone)
+    language = language_of(request)
+    because = [
+        BecauseView(code=each.code, text=each.text.say(language, each.facts), facts=each.facts)
+        for each in answer.because
+    ]
+    return WhyView(gig_id=gig_id, **answer._asdict() | {"because": because})
 
 
 def _offer_cursor(after: str | None) -> tuple[bool, str] | None:

@@ -7,6 +7,8 @@ so the same inputs and seed give the same offers, in whatever order the inputs c
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
+from functools import reduce
+from operator import and_
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -105,6 +107,8 @@ class Offers:
 
 class _Worth(NamedTuple):
     score: Scores
+    total: Floats
+    """The score, also where a hard rule forbids the pair."""
     distance_m: Floats
     fit: Floats
     hardship: Floats
@@ -161,13 +165,7 @@ def _worth(gigs: Gigs, people: People, rules: Rules) -> _Worth:
     north = np.radians(gigs.lat - people.lat)
     east = np.radians(gigs.lon - people.lon) * np.cos(np.radians(gigs.lat))
     distance = np.rint(EARTH_M * np.sqrt(north * north + east * east))
-    eligible = (
-        (distance <= people.reach_m)
-        & (distance * 60 <= gigs.lead_s * rules.travel_m_per_minute)
-        & (gigs.pay >= people.floor)
-        & ~(gigs.night & people.minor)
-        & ((people.has & gigs.needs) == gigs.needs).all(axis=-1)
-    )
+    eligible = reduce(and_, _hard_rules(gigs, people, distance, rules).values())
     fit = (1 + gigs.asked) / (1 + np.maximum(people.known, gigs.asked))
     hardship = rules.hardship * people.tier / TIERS
     weights = rules.weights
@@ -177,8 +175,20 @@ def _worth(gigs: Gigs, people: People, rules: Rules) -> _Worth:
         + weights.fit * fit
         + (weights.waiting * np.minimum(people.waited_s / (60 * rules.long_wait_minutes), 1) + hardship)
     )
-    score = np.where(eligible, np.rint(SCALE * total), INELIGIBLE).astype(np.int16)
-    return _Worth(score, distance, fit, hardship)
+    total = np.rint(SCALE * total)
+    score = np.where(eligible, total, INELIGIBLE).astype(np.int16)
+    return _Worth(score, total, distance, fit, hardship)
+
+
+def _hard_rules(gigs: Gigs, people: People, distance: Floats, rules: Rules) -> dict[str, Flags]:
+    """Which pairs each hard rule lets be, by the rule's name."""
+    return {
+        "reach": distance <= people.reach_m,
+        "way": distance * 60 <= gigs.lead_s * rules.travel_m_per_minute,
+        "pay": gigs.pay >= people.floor,
+        "age": ~(gigs.night & people.minor),
+        "skills": ((people.has & gigs.needs) == gigs.needs).all(axis=-1),
+    }
 
 
 def _scores(gigs: Gigs, people: People, rules: Rules) -> Scores:
@@ -195,6 +205,28 @@ def _bar_busy(score: Scores, gigs: Gigs, busy: Busy) -> None:
     for row in range(len(gigs.ids)):
         overlaps = (gigs.start[row] < busy.end) & (busy.start < gigs.end[row])
         score[row, busy.person[overlaps]] = INELIGIBLE
+
+
+class Judged(NamedTuple):
+    """What the engine makes of one pair. `barred`: the hard rules against it; `score` is what it is worth without."""
+
+    barred: tuple[str, ...]
+    score: int
+    distance_m: int
+
+
+def judge(gigs: Gigs, people: People, busy: Busy, refused: Ints, gig: int, person: int, rules: Rules) -> Judged:
+    """Why a pair may or may not be, by its rows: for somebody who asks."""
+    one, other = gigs.at(np.array([gig])), people.at(np.array([person]))
+    worth = _worth(one, other, rules)
+    allowed = _hard_rules(one, other, worth.distance_m, rules)
+    barred = [name for name, flags in allowed.items() if not flags[0]]
+    theirs = busy.person == person
+    if ((gigs.start[gig] < busy.end) & (busy.start < gigs.end[gig]) & theirs).any():
+        barred.append("overlap")
+    if ((refused[:, 0] == gig) & (refused[:, 1] == person)).any():
+        barred.append("refused")
+    return Judged(tuple(barred), int(worth.total[0]), int(worth.distance_m[0]))
 
 
 # --- who goes where --------------------------------------------------------------------------------------------------

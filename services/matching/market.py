@@ -21,12 +21,12 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from pymongo.errors import PyMongoError
 
-from services.matching import deals, engine, snapshot, store
+from services.matching import deals, engine, record, snapshot, store
 from services.matching.domain import ExpiryReason, clash, offer_end, offer_fate
 from services.matching.engine import Offers
 from services.matching.rules import Rules
 from services.matching.snapshot import Snapshot
-from services.matching.store import Commitments, Gig, Offer, OpenOffer, Placement, Seat, Waiting
+from services.matching.store import Commitments, Gig, Offer, OpenOffer, Placement, Seat, Waiting, Window
 from shared import clock
 from shared.contracts.matching import OfferMade, Reason
 from shared.contracts.posting import GigPosted
@@ -84,12 +84,15 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
     seen = await snapshot.read(reading, district, rules, seed)
     if seen is None:
         return Outcome(0, 0, retired, False, rules)
-    wanted = _proposals(seen, await _matched(seen, rules, seed))
+    as_used = rules.model_copy(update={"exposure": seen.exposure})
+    offers, inputs = await _matched(seen, as_used, seed)
+    wanted = _proposals(seen, offers)
+    kept = record.of(seen, inputs, district, as_used, seed, reading.now)
     made: list[tuple[Offer, Placement | None]] = []
     for first in range(0, len(wanted), CHUNK):
         chunk = wanted[first : first + CHUNK]
         made += await db.transact(
-            partial(_make, tracer=tracer, district=district, rules=rules, seed=seed, proposals=chunk)
+            partial(_make, tracer=tracer, district=district, rules=rules, kept=kept, new=not first, proposals=chunk)
         )
     for offer, placement in made:
         if offer.first:
@@ -140,9 +143,13 @@ async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, 
 # --- new offers ------------------------------------------------------------------------------------------------------
 
 
-async def _matched(seen: Snapshot, rules: Rules, seed: int) -> Offers:
-    rules = rules.model_copy(update={"exposure": seen.exposure})
-    work = partial(engine.match, seen.gigs, seen.people, seen.busy, seen.refused, rules, seed)
+async def _matched(seen: Snapshot, rules: Rules, seed: int) -> tuple[Offers, bytes]:
+    """The engine's offers, and the inputs that it had, packed."""
+
+    def work() -> tuple[Offers, bytes]:
+        offers = engine.match(seen.gigs, seen.people, seen.busy, seen.refused, rules, seed)
+        return offers, record.packed(seen) if offers.gig.size else b""
+
     large = len(seen.gig_rows) * len(seen.person_rows) > THREAD_PAIRS
     return await asyncio.to_thread(work) if large else work()
 
@@ -175,9 +182,21 @@ def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
 
 
 async def _make(
-    unit: Unit, *, tracer: Tracer, district: str, rules: Rules, seed: int, proposals: Sequence[Proposal]
+    unit: Unit,
+    *,
+    tracer: Tracer,
+    district: str,
+    rules: Rules,
+    kept: Window,
+    new: bool,
+    proposals: Sequence[Proposal],
 ) -> list[tuple[Offer, Placement | None]]:
-    """Make those of the proposed offers that still hold. Who accepts automatically is placed at once."""
+    """Make those of the proposed offers that still hold. Who accepts automatically is placed at once.
+
+    `kept` is the record of their window; `new`: it is not in the database yet.
+    """
+    if new:
+        unit.save(kept.model_copy())  # the unit may run again, and a saved document is no new one any more
     gig_ids = list(dict.fromkeys(proposal.gig_id for proposal in proposals))
     await unit.load(Gig, gig_ids)
     await unit.load(Waiting, [proposal.presence_id for proposal in proposals])
@@ -196,7 +215,7 @@ async def _make(
         if offered.get(gig.id, 0) >= room or (gig.id, waiting.worker_id) in refused:
             continue
         with _span(tracer, gig, waiting):
-            offer = _offer(unit, gig, waiting, commitments, proposal.reasons, rules, seed)
+            offer = _offer(unit, gig, waiting, commitments, proposal.reasons, rules, kept)
             unit.publish(_said(offer))
             placement = None
             if proposal.automatic and spare[gig.id]:
@@ -252,7 +271,7 @@ def _offer(
     commitments: Commitments,
     reasons: list[Reason],
     rules: Rules,
-    seed: int,
+    kept: Window,
 ) -> Offer:
     """An offer, not saved yet. It carries the trace in which it is made."""
     carrier: dict[str, str] = {}
@@ -270,7 +289,8 @@ def _offer(
         terms=gig.terms,
         reasons=reasons,
         weights=rules.name,
-        seed=seed,
+        seed=kept.seed,
+        window=kept.id,
         first=first,
         delay_ms=max(0, round(delay.total_seconds() * 1000)),
         checked_in_at=waiting.at,

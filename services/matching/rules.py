@@ -49,6 +49,7 @@ class Rules(Figures):
     offers_per_window: Annotated[int, Field(ge=1)]
     gigs_per_window: Annotated[int, Field(ge=1)]
     people_per_window: Annotated[int, Field(ge=1)]
+    windows_kept_days: Annotated[int, Field(ge=1, le=3_650)]
 
     @property
     def offer_stands(self) -> timedelta:

@@ -29,6 +29,8 @@ class Snapshot(NamedTuple):
     people: People
     busy: Busy
     refused: Ints
+    codes: list[str]
+    """What the bits of gigs and people stand for."""
     gig_rows: list[Gig]
     person_rows: list[dict[str, Any]]
     exposure: int
@@ -61,6 +63,7 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
         _people_arrays(people, words, unit.now),
         _busy(people, known),
         await _refused(unit, gigs, people),
+        words.codes,
         gigs,
         people,
         1 if len(bare) > most else rules.exposure,
@@ -81,7 +84,8 @@ class _Words:
 
     def __init__(self, gigs: Iterable[Gig]) -> None:
         codes = {code for gig in gigs for code in codes_of(gig.terms.skills, gig.terms.certificates)}
-        self._bit = {code: number for number, code in enumerate(sorted(codes))}
+        self.codes = sorted(codes)
+        self._bit = {code: number for number, code in enumerate(self.codes)}
         self.words = max(1, -(-len(self._bit) // WORD))
 
     def of(self, codes: Iterable[str]) -> list[int]:

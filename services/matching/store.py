@@ -141,7 +141,7 @@ class Offer(Document):
     """A gig offered to a worker. `open` until it has `ended`; `refused`: the pair is not offered again.
 
     `first` of its check-in; `delay_ms` from the later of post and check-in to the offer; `seed` drew the ties of its
-    window. `present_until` is the end of the worker's presence.
+    `window`. `present_until` is the end of the worker's presence.
     """
 
     collection = "offers"
@@ -163,6 +163,7 @@ class Offer(Document):
     reasons: list[Reason]
     weights: str
     seed: int
+    window: str | None = None
     first: bool
     delay_ms: int
     checked_in_at: datetime
@@ -211,7 +212,29 @@ class Placement(Document):
         return self.status in ("placed", "awaiting-confirmation")
 
 
-DOCUMENTS = (Gig, Seat, Waiting, Profile, Commitments, Offer, Placement, RuleVersion)
+class Window(Document):
+    """What one window of a district went by: the engine's inputs (record.py), its rules and its seed, until `gone_at`.
+
+    `codes` are the skills and certificates behind the bits of the inputs, as `skill forklift`.
+    """
+
+    collection = "windows"
+    indexes = (
+        IndexModel([("gig_ids", ASCENDING), ("at", DESCENDING)]),
+        IndexModel("gone_at", expireAfterSeconds=0),
+    )
+
+    district: str
+    at: datetime
+    seed: int
+    rules: Rules
+    gig_ids: list[str]
+    codes: list[str]
+    inputs: bytes
+    gone_at: datetime
+
+
+DOCUMENTS = (Gig, Seat, Waiting, Profile, Commitments, Offer, Placement, Window, RuleVersion)
 
 
 def seat_id(gig_id: str, number: int) -> str:
@@ -337,6 +360,18 @@ async def offers_to(unit: Unit, worker_id: str, *, after: tuple[bool, str] | Non
         rest: list[dict[str, Any]] = [{"open": was_open, "_id": {"$lt": id}}]
         query["$or"] = [*rest, {"open": False}] if was_open else rest
     return await unit.find(Offer, query, sort=[("open", DESCENDING), ("_id", DESCENDING)], limit=limit)
+
+
+async def last_offer(unit: Unit, gig_id: str, worker_id: str) -> Offer | None:
+    """The newest offer of a gig to a worker."""
+    query = {"worker_id": worker_id, "gig_id": gig_id}
+    found = await unit.find(Offer, query, sort=[("_id", DESCENDING)], limit=1)
+    return found[0] if found else None
+
+
+async def windows_of(unit: Unit, gig_id: str, *, limit: int) -> list[Window]:
+    """The records of the last windows that a gig was in, the newest first."""
+    return await unit.find(Window, {"gig_ids": gig_id}, sort=[("at", DESCENDING)], limit=limit)
 
 
 # --- placements ------------------------------------------------------------------------------------------------------

@@ -181,8 +181,12 @@ OPEN = {
     "workers": {
         "GET /stations": "where one can check in",
         "GET /registration-form": "what one would agree to, read before signing in",
+        "GET /rules": "what a market goes by is no secret",
     },
-    "matching": {"GET /board": "the public screen: counts only"},
+    "matching": {
+        "GET /board": "the public screen: counts only",
+        "GET /rules": "what a market goes by is no secret",
+    },
 }
 """The routes that need no token, and why."""
 

@@ -29,6 +29,7 @@ MONEY = (
 TO_THE_WORKER = {
     "amount_fen": "what the worker is paid for the work",
     "floor_fen_per_hour": "the least that the worker would work for",
+    "usual_fen_per_hour": "what pay is weighed against when a worker names no floor",
     "pay": "the basic pay of a gig: an amount, its unit and when it is due",
 }
 """The only fields that speak of money, and whose it is."""

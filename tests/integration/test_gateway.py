@@ -144,6 +144,7 @@ PUBLIC = [
     ("GET", "/api/posting/gigs/0190"),
     ("GET", "/api/workers/stations?district=430102"),
     ("GET", "/api/workers/registration-form?district=430102"),
+    ("GET", "/api/matching/rules?district=430102"),
 ]
 
 

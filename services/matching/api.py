@@ -91,7 +91,7 @@ class Acceptance(BaseModel):
 async def accept_offer(offer_id: str, worker: Worker, unit: InUnit, after: BackgroundTasks) -> Acceptance:
     """Accept an offer, which places the caller. Accepting again what was accepted answers the same.
 
-    409: `offer-expired`, `offer-ended`, `gig-full`, `gig-closed`, `shift-overlap`.
+    409: `offer-expired`, `offer-ended`, `gig-full`, `gig-closed`, `shift-overlap`, `hours-cap`, `rest`.
     """
     offer = await _own_offer(unit, offer_id, worker)
     placement = await unit.get(Placement, offer.placement_id) if offer.placement_id else None

@@ -11,10 +11,11 @@ from typing import Literal
 from opentelemetry import context, propagate
 
 from services.matching import domain, store
-from services.matching.rules import Rules
-from services.matching.store import Commitments, Gig, Offer, Placement, Seat
+from services.matching.rules import Hours, Rules
+from services.matching.store import Commitments, Gig, Offer, Placement, Profile, Seat
 from shared import clock
 from shared.contracts.matching import OfferDeclined, OfferExpired, PlacementCancelled, PlacementMade
+from shared.contracts.posting import GigTerms
 from shared.problems import Conflict, Text
 from shared.telemetry import METRICS
 from shared.unit import Unit
@@ -34,11 +35,38 @@ SHIFT_OVERLAP = Text(
     "You have a shift from {start} to {end}, which overlaps this one.",
     "您在 {start} 至 {end} 已有班次，与该岗位时间重叠。",
 )
+HOURS_CAP: dict[domain.CapKind, Text] = {
+    "day": Text(
+        "On {first_day} you may work {most} minutes and have promised {used}, so that {left} are left; this shift has "
+        "{wanted}.",
+        "{first_day} 当日最多工作 {most} 分钟，您已确认 {used} 分钟，还可工作 {left} 分钟；该班次为 {wanted} 分钟。",
+    ),
+    "week": Text(
+        "In the week from {first_day} you may work {most} minutes and have promised {used}, so that {left} are left; "
+        "this shift has {wanted}.",
+        "{first_day} 起的一周最多工作 {most} 分钟，您已确认 {used} 分钟，还可工作 {left} 分钟；"
+        "该班次为 {wanted} 分钟。",
+    ),
+    "employer-week": Text(
+        "In the week from {first_day} you may work {most} minutes for one employer and have promised this one {used}, "
+        "so that {left} are left; this shift has {wanted}.",
+        "{first_day} 起的一周，为同一用工主体最多工作 {most} 分钟，您已确认 {used} 分钟，还可工作 {left} 分钟；"
+        "该班次为 {wanted} 分钟。",
+    ),
+}
+TOO_LITTLE_REST = Text(
+    "You have a shift from {start} to {end}; between that day's work and this shift there must be {rest} minutes of "
+    "rest.",
+    "您在 {start} 至 {end} 已有班次；与该班次之间至少应休息 {rest} 分钟。",
+)
 ENDED = {
     "accepted": Text("You accepted this offer before.", "您此前已接受该邀约。"),
     "declined": Text("You declined this offer.", "您已谢绝该邀约。"),
     "amended": Text("The gig's terms have changed, so this offer has ended.", "岗位内容已变更，该邀约已失效。"),
-    "gone": Text("This offer ended when you checked out.", "您已签退，该邀约随之失效。"),
+    "gone": Text(
+        "This offer ended when you checked out, or when you no longer fitted it.",
+        "您已签退，或您的条件已不符合该岗位，该邀约随之失效。",
+    ),
     "unconfirmed": Text("The employer did not confirm in time.", "用工主体未在期限内确认。"),
 }
 PLACEMENT_ENDED = Text("This placement has ended.", "该录用已结束。")
@@ -55,7 +83,7 @@ CONFIRM_LATE = Text("This could be confirmed until {confirm_by}.", "确认期限
 async def accept(unit: Unit, offer: Offer) -> Placement:
     """Take a seat of the offer's gig for its worker.
 
-    Raises `Conflict`: offer-expired, offer-ended, gig-full, gig-closed, shift-overlap.
+    Raises `Conflict`: offer-expired, offer-ended, gig-full, gig-closed, shift-overlap, hours-cap, rest.
     """
     _must_stand(offer, unit.now)
     gig = await unit.get(Gig, offer.gig_id)
@@ -63,15 +91,19 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
         raise Conflict("gig-closed", GIG_CLOSED, gig_id=offer.gig_id)
     if gig.edition != offer.edition:
         raise Conflict("offer-ended", ENDED["amended"], reason="amended")
+    rules = await store.RULES.of(unit, offer.district)
     commitments = await commitments_of(unit, offer.worker_id)
-    promised = domain.clash(commitments.periods, offer.terms.period)
-    if promised:
-        start, end = promised.start.isoformat(), promised.end.isoformat()
-        raise Conflict("shift-overlap", SHIFT_OVERLAP, start=start, end=end)
+    profile = await unit.get(Profile, offer.worker_id)
+    if profile and profile.profile.revision > offer.profile_revision:
+        row = profile.profile.model_dump()
+        if not domain.fits(row, offer.terms, offer.distance_m, rules, store.zone()):
+            raise Conflict("offer-ended", ENDED["gone"], reason="gone")
+    minor = profile is not None and profile.profile.minor
+    if conflict := hours_conflict(commitments, offer.terms, rules.hours, minor=minor):
+        raise conflict
     seats = await store.free_seats(unit, offer.gig_id, limit=CHOICE)
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
-    rules = await store.RULES.of(unit, offer.district)
     return take(unit, offer, random.choice(seats), commitments, confirmation_due(offer, rules, unit.now))
 
 
@@ -89,6 +121,29 @@ def _must_stand(offer: Offer, now: datetime) -> None:
             raise Conflict("gig-closed", GIG_CLOSED, gig_id=offer.gig_id)
         case _:
             raise Conflict("offer-ended", ENDED[why], reason=why)
+
+
+def hours_conflict(commitments: Commitments, terms: GigTerms, hours: Hours, *, minor: bool) -> Conflict | None:
+    """Why a worker cannot promise a gig's shift beside what is promised: shift-overlap, hours-cap, rest."""
+    period, zone = terms.period, store.zone()
+    if promised := domain.clash(commitments.periods, period):
+        start, end = promised.start.isoformat(), promised.end.isoformat()
+        return Conflict("shift-overlap", SHIFT_OVERLAP, start=start, end=end)
+    if over := domain.exceeded(commitments.periods, period, terms.employer_id, hours, zone, minor=minor):
+        return Conflict(
+            "hours-cap",
+            HOURS_CAP[over.cap.kind],
+            cap=over.cap.kind,
+            first_day=over.cap.first_day,
+            most=over.most,
+            used=over.used,
+            left=max(0, over.most - over.used),
+            wanted=over.wanted,
+        )
+    if promised := domain.unrested(commitments.periods, period, hours, zone):
+        start, end = promised.start.isoformat(), promised.end.isoformat()
+        return Conflict("rest", TOO_LITTLE_REST, start=start, end=end, rest=hours.rest_minutes)
+    return None
 
 
 def confirmation_due(offer: Offer, rules: Rules, now: datetime) -> datetime | None:
@@ -118,7 +173,7 @@ def take(
     )
     seat.open, seat.placement_id = False, placement.id
     offer.open, offer.ended, offer.placement_id = False, "accepted", placement.id
-    commitments.add(offer.terms.period, placement.id, unit.now)
+    commitments.add(offer.terms.period, placement.id, offer.employer_id, unit.now)
     commitments.offer_id = None
     for document in (seat, offer, commitments, placement):
         unit.save(document)

@@ -30,6 +30,8 @@ SCALE = 10_000
 INELIGIBLE = -1
 EARTH_M = 6_371_008.8
 BLOCK_PAIRS = 200_000
+WEEK_MINUTES = 7 * 24 * 60 + 1
+"""More than is left of any cap."""
 TIERS = 3
 
 
@@ -53,10 +55,13 @@ class Gigs(_Rows):
     lon: Floats
     start: Ints
     end: Ints
+    day: Ints
+    """The local day it begins on, as a number."""
     lead_s: Ints
     """Seconds from now to the start."""
     pay: Ints
-    night: Flags
+    tags: Bits
+    """What of them some people do not take, as bits: shape (gigs, words)."""
     needs: Bits
     """Skills and certificates asked for, as bits: shape (gigs, words)."""
     asked: Ints
@@ -74,7 +79,8 @@ class People(_Rows):
     floor: Ints
     waited_s: Ints
     tier: Ints
-    minor: Flags
+    refuses: Bits
+    """Which tags they do not take: shape (people, words)."""
     automatic: Flags
     """Who accepts automatically: they get a seat's first offer or none, since they would take it from the first."""
     has: Bits
@@ -84,11 +90,32 @@ class People(_Rows):
 
 
 class Busy(NamedTuple):
-    """Half-open periods [start, end) already promised, one a row; `person` is a row of `People`."""
+    """Half-open periods [start, end) already promised or not free, one a row, and the local day each begins on.
+
+    `person` is a row of `People`.
+    """
 
     person: Ints
     start: Ints
     end: Ints
+    day: Ints
+    rest: Ints
+    """Milliseconds that must lie between it and what begins on another day."""
+
+
+class Caps(NamedTuple):
+    """Caps on hours, by number: what each gig would take of one, and what a person has left where they used some.
+
+    Both have rows of their own: (`gig`, `cap`, `takes`) and (`person`, `used_cap`, `left`), in whole minutes. Who
+    has no row for a cap has used none of it, and no gig takes more than a whole one.
+    """
+
+    gig: Ints
+    cap: Ints
+    takes: Ints
+    person: Ints
+    used_cap: Ints
+    left: Ints
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +141,7 @@ class _Worth(NamedTuple):
     hardship: Floats
 
 
-def match(gigs: Gigs, people: People, busy: Busy, refused: Ints, rules: Rules, seed: int) -> Offers:
+def match(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rules: Rules, seed: int) -> Offers:
     """The offers of one window. `refused` holds (gig, person) rows that are not offered again, shape (n, 2).
 
     Each open seat gets its first offer before any gets a second, and none more than `rules.exposure`. At most
@@ -128,6 +155,7 @@ def match(gigs: Gigs, people: People, busy: Busy, refused: Ints, rules: Rules, s
     score = _scores(gigs, people, rules)
     score[gig_place[refused[:, 0]], person_place[refused[:, 1]]] = INELIGIBLE
     _bar_busy(score, gigs, busy._replace(person=person_place[busy.person]))
+    _bar_capped(score, caps._replace(gig=gig_place[caps.gig], person=person_place[caps.person]))
 
     given = np.zeros_like(gigs.seats)
     free = np.ones(len(people.ids), dtype=np.bool_)
@@ -186,7 +214,7 @@ def _hard_rules(gigs: Gigs, people: People, distance: Floats, rules: Rules) -> d
         "reach": distance <= people.reach_m,
         "way": distance * 60 <= gigs.lead_s * rules.travel_m_per_minute,
         "pay": gigs.pay >= people.floor,
-        "age": ~(gigs.night & people.minor),
+        "tags": ~(people.refuses & gigs.tags).any(axis=-1),
         "skills": ((people.has & gigs.needs) == gigs.needs).all(axis=-1),
     }
 
@@ -202,9 +230,23 @@ def _scores(gigs: Gigs, people: People, rules: Rules) -> Scores:
 
 
 def _bar_busy(score: Scores, gigs: Gigs, busy: Busy) -> None:
+    """Bar what overlaps a promise, and what begins on another day without the rest between the two."""
     for row in range(len(gigs.ids)):
-        overlaps = (gigs.start[row] < busy.end) & (busy.start < gigs.end[row])
-        score[row, busy.person[overlaps]] = INELIGIBLE
+        score[row, busy.person[clashing(gigs, busy, row)]] = INELIGIBLE
+
+
+def clashing(gigs: Gigs, busy: Busy, row: int) -> Flags:
+    """Which rows of `busy` keep their people from a gig."""
+    margin = np.where(busy.day == gigs.day[row], 0, busy.rest)
+    clashing: Flags = (gigs.start[row] < busy.end + margin) & (busy.start - margin < gigs.end[row])
+    return clashing
+
+
+def short_of(caps: Caps, gig: int, person: int) -> Ints:
+    """The rows of `caps.person` that say that a person has less left of a cap than a gig takes."""
+    takes = dict(zip(caps.cap[caps.gig == gig].tolist(), caps.takes[caps.gig == gig].tolist(), strict=True))
+    theirs = np.flatnonzero(caps.person == person)
+    return np.array([row for row in theirs if caps.left[row] < takes.get(int(caps.used_cap[row]), 0)], np.int64)
 
 
 class Judged(NamedTuple):
@@ -215,18 +257,31 @@ class Judged(NamedTuple):
     distance_m: int
 
 
-def judge(gigs: Gigs, people: People, busy: Busy, refused: Ints, gig: int, person: int, rules: Rules) -> Judged:
+def judge(
+    gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, gig: int, person: int, rules: Rules
+) -> Judged:
     """Why a pair may or may not be, by its rows: for somebody who asks."""
     one, other = gigs.at(np.array([gig])), people.at(np.array([person]))
     worth = _worth(one, other, rules)
     allowed = _hard_rules(one, other, worth.distance_m, rules)
     barred = [name for name, flags in allowed.items() if not flags[0]]
-    theirs = busy.person == person
-    if ((gigs.start[gig] < busy.end) & (busy.start < gigs.end[gig]) & theirs).any():
-        barred.append("overlap")
+    if clashing(gigs, busy, gig)[busy.person == person].any():
+        barred.append("busy")
+    if short_of(caps, gig, person).size:
+        barred.append("hours")
     if ((refused[:, 0] == gig) & (refused[:, 1] == person)).any():
         barred.append("refused")
     return Judged(tuple(barred), int(worth.total[0]), int(worth.distance_m[0]))
+
+
+def _bar_capped(score: Scores, caps: Caps) -> None:
+    """Bar who has less left of a cap than a gig takes. With a cap's rows in ascending order those are one stretch."""
+    order = np.lexsort((caps.left, caps.used_cap))
+    place, person = caps.used_cap[order] * WEEK_MINUTES + caps.left[order], caps.person[order]
+    first = np.searchsorted(place, caps.cap * WEEK_MINUTES)
+    end = np.searchsorted(place, caps.cap * WEEK_MINUTES + caps.takes)
+    for gig, low, high in zip(caps.gig.tolist(), first.tolist(), end.tolist(), strict=True):
+        score[gig, person[low:high]] = INELIGIBLE
 
 
 # --- who goes where --------------------------------------------------------------------------------------------------

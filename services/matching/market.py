@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from functools import partial
@@ -22,7 +22,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from pymongo.errors import PyMongoError
 
 from services.matching import deals, engine, record, snapshot, store
-from services.matching.domain import ExpiryReason, clash, offer_end, offer_fate
+from services.matching.domain import ExpiryReason, fits, offer_end, offer_fate
 from services.matching.engine import Offers
 from services.matching.rules import Rules
 from services.matching.snapshot import Snapshot
@@ -107,7 +107,10 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
 
 
 async def _retire(db: Store, district: str) -> int:
-    """End the open offers whose gig was closed, amended or filled, or whose worker left; returns how many."""
+    """End the open offers whose gig was closed, amended or filled, or whose worker left or no longer fits.
+
+    Returns how many.
+    """
     reading = db.reading()
     doomed = list(await _doomed(reading, await store.offers_open_in(reading, district)))
     return sum(
@@ -128,16 +131,30 @@ async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, 
     gigs = await store.gigs(unit, {offer.gig_id for offer in offers})
     seats = await store.seats_open(unit, gigs)
     present = await store.present(unit, [offer.presence_id for offer in offers])
+    misfits = await _misfits(unit, [o for o in offers if present.get(o.presence_id, 0) > o.profile_revision], gigs)
     fates = {
         offer.id: offer_fate(
             takes=gigs[offer.gig_id].takes(unit.now),
             same_terms=gigs[offer.gig_id].edition == offer.edition,
             seats_left=seats.get(offer.gig_id, 0),
-            present=offer.presence_id in present,
+            present=offer.presence_id in present and offer.id not in misfits,
         )
         for offer in offers
     }
     return {id: reason for id, reason in fates.items() if reason}
+
+
+async def _misfits(unit: Unit, offers: Sequence[OpenOffer | Offer], gigs: Mapping[str, Gig]) -> set[str]:
+    """Which of these offers, to people whose profile has changed since, no longer fit it."""
+    if not offers:
+        return set()
+    profiles = await store.newest_profiles(unit, [offer.worker_id for offer in offers])
+    rules = await store.RULES.of(unit, gigs[offers[0].gig_id].district)
+    return {
+        offer.id
+        for offer in offers
+        if not fits(profiles[offer.worker_id], gigs[offer.gig_id].terms, offer.distance_m, rules, store.zone())
+    }
 
 
 # --- new offers ------------------------------------------------------------------------------------------------------
@@ -147,7 +164,7 @@ async def _matched(seen: Snapshot, rules: Rules, seed: int) -> tuple[Offers, byt
     """The engine's offers, and the inputs that it had, packed."""
 
     def work() -> tuple[Offers, bytes]:
-        offers = engine.match(seen.gigs, seen.people, seen.busy, seen.refused, rules, seed)
+        offers = engine.match(seen.gigs, seen.people, seen.busy, seen.caps, seen.refused, rules, seed)
         return offers, record.packed(seen) if offers.gig.size else b""
 
     large = len(seen.gig_rows) * len(seen.person_rows) > THREAD_PAIRS
@@ -209,7 +226,7 @@ async def _make(
     for proposal in proposals:
         gig, waiting = await unit.get(Gig, proposal.gig_id), await unit.get(Waiting, proposal.presence_id)
         commitments = await deals.commitments_of(unit, proposal.worker_id)
-        if gig is None or waiting is None or not _holds(proposal, gig, waiting, commitments, unit.now):
+        if gig is None or waiting is None or not _holds(proposal, gig, waiting, commitments, rules, unit.now):
             continue
         room = seats.get(gig.id, 0) * rules.exposure
         if offered.get(gig.id, 0) >= room or (gig.id, waiting.worker_id) in refused:
@@ -242,7 +259,9 @@ def _set_expiry(unit: Unit, offers: Sequence[Offer]) -> None:
         unit.set_timer(deals.OFFER_EXPIRY, clock.new_id(), end, offers=ids)
 
 
-def _holds(proposal: Proposal, gig: Gig, waiting: Waiting, commitments: Commitments, now: datetime) -> bool:
+def _holds(
+    proposal: Proposal, gig: Gig, waiting: Waiting, commitments: Commitments, rules: Rules, now: datetime
+) -> bool:
     """True while what a proposal was founded on is still so."""
     return (
         gig.takes(now)
@@ -251,7 +270,7 @@ def _holds(proposal: Proposal, gig: Gig, waiting: Waiting, commitments: Commitme
         and now < waiting.until
         and commitments.offer_id is None
         and (commitments.placed_at is None or commitments.placed_at < waiting.at)
-        and clash(commitments.periods, gig.terms.period) is None
+        and deals.hours_conflict(commitments, gig.terms, rules.hours, minor=waiting.profile.minor) is None
     )
 
 
@@ -286,6 +305,8 @@ def _offer(
         employer_id=gig.terms.employer_id,
         district=gig.district,
         presence_id=waiting.id,
+        profile_revision=waiting.profile.revision,
+        distance_m=next(reason.value for reason in reasons if reason.code == "distance-m"),
         terms=gig.terms,
         reasons=reasons,
         weights=rules.name,

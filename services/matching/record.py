@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from services.matching import engine
-from services.matching.engine import Busy, Gigs, Ints, Offers, People
+from services.matching.engine import Busy, Caps, Gigs, Ints, Offers, People
 from services.matching.rules import Rules
 from services.matching.snapshot import Snapshot
 from services.matching.store import Window
@@ -22,7 +22,7 @@ from shared import clock
 LEVEL = 1
 """Of zlib: higher ones take three times as long for a tenth less."""
 
-_PARTS: Mapping[str, type[Any]] = {"gigs": Gigs, "people": People, "busy": Busy}
+_PARTS: Mapping[str, type[Any]] = {"gigs": Gigs, "people": People, "busy": Busy, "caps": Caps}
 
 
 def of(seen: Snapshot, inputs: bytes, district: str, rules: Rules, seed: int, now: datetime) -> Window:
@@ -35,6 +35,7 @@ def of(seen: Snapshot, inputs: bytes, district: str, rules: Rules, seed: int, no
         rules=rules,
         gig_ids=seen.gigs.ids.tolist(),
         codes=seen.codes,
+        tags=seen.tags,
         inputs=inputs,
         gone_at=now + timedelta(days=rules.windows_kept_days),
     )
@@ -57,6 +58,7 @@ class Inputs(NamedTuple):
     gigs: Gigs
     people: People
     busy: Busy
+    caps: Caps
     refused: Ints
 
 

@@ -1,5 +1,6 @@
 """The figures the market matches by (rules.yaml), as typed values."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.contracts.terms import Code, Trade
 from shared.rules import COUNTRY, Figures, Shipped
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,6 +33,31 @@ class Weights(BaseModel):
         return self
 
 
+class Hours(BaseModel):
+    """Minutes that nobody works beyond, whoever the employers are, and the rest between two days' work.
+
+    Labour Law, art. 36 and 41; Labour Contract Law, art. 68 (rules.yaml says which is which).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    day_minutes: Annotated[int, Field(ge=1, le=1440)]
+    overtime_minutes: Annotated[int, Field(ge=0, le=1440)]
+    week_minutes: Annotated[int, Field(ge=1, le=10_080)]
+    employer_week_minutes: Annotated[int, Field(ge=1, le=10_080)]
+    rest_minutes: Annotated[int, Field(ge=0, le=1440)]
+
+
+class Minors(BaseModel):
+    """What nobody from 16 to 18 is offered, each with its source: hazards and certificates of a gig, and trades."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    hazards: Mapping[Code, str]
+    certificates: Mapping[Code, str]
+    trades: Mapping[Trade, str]
+
+
 class Rules(Figures):
     """What a district's market goes by; rules.yaml says what each figure means. `name` is in every offer."""
 
@@ -44,6 +71,8 @@ class Rules(Figures):
     long_wait_minutes: Annotated[int, Field(ge=1)]
     usual_fen_per_hour: Annotated[int, Field(ge=1)]
     travel_m_per_minute: Annotated[int, Field(ge=1)]
+    hours: Hours
+    minors: Minors
     candidates: Annotated[int, Field(ge=1)]
     exact_pairs: Annotated[int, Field(ge=0)]
     offers_per_window: Annotated[int, Field(ge=1)]

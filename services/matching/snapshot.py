@@ -13,8 +13,21 @@ import h3
 import numpy as np
 
 from services.matching import store
-from services.matching.domain import fen_per_hour
-from services.matching.engine import Busy, Gigs, Ints, People
+from services.matching.domain import (
+    Cap,
+    Commitment,
+    away,
+    codes_of,
+    fen_per_hour,
+    local_day,
+    minutes_by_cap,
+    minutes_promised,
+    most_minutes,
+    refusals,
+    tags,
+    within_caps,
+)
+from services.matching.engine import Busy, Caps, Gigs, Ints, People
 from services.matching.rules import Rules
 from services.matching.store import Gig
 from shared.unit import Unit
@@ -28,9 +41,11 @@ class Snapshot(NamedTuple):
     gigs: Gigs
     people: People
     busy: Busy
+    caps: Caps
     refused: Ints
     codes: list[str]
-    """What the bits of gigs and people stand for."""
+    tags: list[str]
+    """What the bits of gigs and people stand for: what is asked for, and what some do not take."""
     gig_rows: list[Gig]
     person_rows: list[dict[str, Any]]
     exposure: int
@@ -48,7 +63,11 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
     most, draw = rules.gigs_per_window, random.Random(seed)
     looked_at = draw.sample(bare, min(most, len(bare)))
     looked_at += draw.sample(room, min(most - len(looked_at), len(room)))
-    gigs = [gig for gig in (await store.gigs(unit, looked_at)).values() if gig.takes(unit.now)]
+    gigs = [
+        gig
+        for gig in (await store.gigs(unit, looked_at)).values()
+        if gig.takes(unit.now) and within_caps(gig.terms, rules.hours, store.zone(), minor=False)
+    ]
     if not gigs:
         return None
     # Of two check-ins of one worker the later counts.
@@ -57,13 +76,17 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
     people = [row for row in waiting.values() if is_free(row["at"], known.get(row["worker_id"]))]
     if not people:
         return None
-    words = _Words(gigs)
+    asked = [codes_of(gig.terms.skills, gig.terms.certificates) for gig in gigs]
+    tagged = [tags(gig.terms, rules, store.zone()) for gig in gigs]
+    words, marks = _Words(asked), _Words(tagged)
     return Snapshot(
-        _gig_arrays(gigs, seats, offers, words, unit.now),
-        _people_arrays(people, words, unit.now),
-        _busy(people, known),
+        _gig_arrays(gigs, seats, offers, words, asked, marks, tagged, unit.now),
+        _people_arrays(people, words, marks, {gig.terms.occupation for gig in gigs}, unit.now),
+        _busy(gigs, people, known, rules),
+        _caps(gigs, people, known, rules),
         await _refused(unit, gigs, people),
         words.codes,
+        marks.codes,
         gigs,
         people,
         1 if len(bare) > most else rules.exposure,
@@ -80,11 +103,10 @@ def is_free(checked_in_at: datetime, commitments: dict[str, Any] | None) -> bool
 
 
 class _Words:
-    """The skills and certificates that the window's gigs ask for, each as a bit."""
+    """The codes that the window's gigs have, each as a bit: skills and certificates they ask for, or their tags."""
 
-    def __init__(self, gigs: Iterable[Gig]) -> None:
-        codes = {code for gig in gigs for code in codes_of(gig.terms.skills, gig.terms.certificates)}
-        self.codes = sorted(codes)
+    def __init__(self, codes: Iterable[set[str]]) -> None:
+        self.codes = sorted(set().union(*codes))
         self._bit = {code: number for number, code in enumerate(self.codes)}
         self.words = max(1, -(-len(self._bit) // WORD))
 
@@ -97,16 +119,17 @@ class _Words:
         return found
 
 
-def codes_of(skills: Sequence[str], certificates: Sequence[str]) -> set[str]:
-    """Both kinds in one set: a skill may have the name of a certificate."""
-    return {*(f"skill {code}" for code in skills), *(f"certificate {code}" for code in certificates)}
-
-
 def _gig_arrays(
-    gigs: Sequence[Gig], seats: dict[str, int], offers: dict[str, int], words: _Words, now: datetime
+    gigs: Sequence[Gig],
+    seats: dict[str, int],
+    offers: dict[str, int],
+    words: _Words,
+    asked: Sequence[set[str]],
+    marks: _Words,
+    tagged: Sequence[set[str]],
+    now: datetime,
 ) -> Gigs:
     terms = [gig.terms for gig in gigs]
-    asked = [codes_of(term.skills, term.certificates) for term in terms]
     return Gigs(
         ids=np.array([gig.id for gig in gigs]),
         seats=_ints(seats[gig.id] for gig in gigs),
@@ -115,15 +138,18 @@ def _gig_arrays(
         lon=np.array([term.place.lon for term in terms]),
         start=_ints(_ms(term.period.start) for term in terms),
         end=_ints(_ms(term.period.end) for term in terms),
+        day=_ints(local_day(term.period.start, store.zone()) for term in terms),
         lead_s=_ints((term.period.start - now).total_seconds() for term in terms),
         pay=_ints(fen_per_hour(term.pay, term.period) for term in terms),
-        night=np.array([term.night_work for term in terms]),
+        tags=np.array([marks.of(found) for found in tagged], np.uint64),
         needs=np.array([words.of(codes) for codes in asked], np.uint64),
         asked=_ints(len(codes) for codes in asked),
     )
 
 
-def _people_arrays(rows: Sequence[dict[str, Any]], words: _Words, now: datetime) -> People:
+def _people_arrays(
+    rows: Sequence[dict[str, Any]], words: _Words, marks: _Words, occupations: set[str], now: datetime
+) -> People:
     profiles = [row["profile"] for row in rows]
     places = np.array([_middle(row["cell"]) for row in rows])
     skilled = [codes_of(profile["skills"], profile["certificates"]) for profile in profiles]
@@ -135,21 +161,57 @@ def _people_arrays(rows: Sequence[dict[str, Any]], words: _Words, now: datetime)
         floor=_ints(profile["floor_fen_per_hour"] for profile in profiles),
         waited_s=_ints(max(0.0, (now - row["at"]).total_seconds()) for row in rows),
         tier=_ints(profile["tier"] for profile in profiles),
-        minor=np.array([profile["minor"] for profile in profiles]),
+        refuses=np.array([marks.of(refusals(profile, occupations)) for profile in profiles], np.uint64),
         automatic=np.array([profile["accepts_automatically"] for profile in profiles]),
         has=np.array([words.of(codes) for codes in skilled], np.uint64),
         known=_ints(len(codes) for codes in skilled),
     )
 
 
-def _busy(people: Sequence[dict[str, Any]], known: dict[str, dict[str, Any]]) -> Busy:
-    promised = [
-        (place, _ms(period["start"]), _ms(period["end"]))
+def _busy(
+    gigs: Sequence[Gig], people: Sequence[dict[str, Any]], known: dict[str, dict[str, Any]], rules: Rules
+) -> Busy:
+    """What people have promised, and when between the first gig's start and the last one's end they are not there."""
+    zone, rest = store.zone(), rules.hours.rest_minutes * 60_000
+    first, last = min(gig.terms.period.start for gig in gigs), max(gig.terms.period.end for gig in gigs)
+    rows = [
+        (place, _ms(period["start"]), _ms(period["end"]), local_day(period["start"], zone), rest)
         for place, row in enumerate(people)
         if row["worker_id"] in known
         for period in known[row["worker_id"]]["periods"]
     ]
-    return Busy(*np.array(promised, np.int64).reshape(-1, 3).T)
+    rows += [
+        (place, _ms(start), _ms(end), 0, 0)
+        for place, row in enumerate(people)
+        for start, end in away(row["profile"].get("calendar"), first, last, zone)
+    ]
+    return Busy(*np.array(rows, np.int64).reshape(-1, 5).T)
+
+
+def _caps(
+    gigs: Sequence[Gig], people: Sequence[dict[str, Any]], known: dict[str, dict[str, Any]], rules: Rules
+) -> Caps:
+    """The caps that the window's gigs would take of, numbered."""
+    number: dict[Cap, int] = {}
+    takes = [
+        (place, number.setdefault(cap, len(number)), minutes)
+        for place, gig in enumerate(gigs)
+        for cap, minutes in minutes_by_cap(
+            gig.terms.period.start, gig.terms.period.end, gig.terms.employer_id, store.zone()
+        )
+    ]
+    left = [
+        (place, number[cap], max(0, most_minutes(cap.kind, rules.hours, minor=row["profile"]["minor"]) - used))
+        for place, row in enumerate(people)
+        if row["worker_id"] in known
+        for cap, used in _used(known[row["worker_id"]]["periods"]).items()
+        if cap in number
+    ]
+    return Caps(*np.array(takes, np.int64).reshape(-1, 3).T, *np.array(left, np.int64).reshape(-1, 3).T)
+
+
+def _used(periods: Sequence[dict[str, Any]]) -> dict[Cap, int]:
+    return minutes_promised((Commitment.model_construct(**period) for period in periods), store.zone())
 
 
 async def _refused(unit: Unit, gigs: Sequence[Gig], people: Sequence[dict[str, Any]]) -> Ints:

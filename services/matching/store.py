@@ -6,17 +6,20 @@ document, so two overlapping ones cannot both be written; an index allows a work
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from services.matching.domain import Ended, ExpiryReason, PlacementStatus, quantile
+from services.matching.domain import CAPS_LOOK_BACK, Commitment, Ended, ExpiryReason, PlacementStatus, quantile
 from services.matching.rules import SHIPPED, Rules
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import Period
 from shared.contracts.workers import WorkerProfile
 from shared.rulebook import RuleBook, RuleVersion
+from shared.settings import Settings
 from shared.unit import Document, Unit
 
 FIGURES_OF = 200
@@ -101,12 +104,10 @@ class Profile(Document):
     profile: WorkerProfile
 
 
-class Commitment(Period):
-    placement_id: str
-
-
 class Commitments(Document):
     """What a worker has promised: periods that do not overlap, and the one offer in hand.
+
+    `periods` are those ahead and those of the last days, whose hours count for the caps of their week.
 
     `released` were promised and are not any more, until they are over. `offered_checkin` is the last check-in that led
     to an offer, `placed_at` the time of the last placement: it ends the check-ins before it, in every district, without
@@ -122,11 +123,11 @@ class Commitments(Document):
     offered_checkin: str | None = None
     placed_at: datetime | None = None
 
-    def add(self, period: Period, placement_id: str, now: datetime) -> None:
-        """Promise a period. What is over is forgotten."""
-        promised = Commitment(start=period.start, end=period.end, placement_id=placement_id)
+    def add(self, period: Period, placement_id: str, employer_id: str, now: datetime) -> None:
+        """Promise a period. What is over and counts for no cap any more is forgotten."""
+        promised = Commitment(start=period.start, end=period.end, placement_id=placement_id, employer_id=employer_id)
         self.released = [kept for kept in self.released if kept.end > now]
-        self._keep([kept for kept in self.periods if kept.end > now] + [promised])
+        self._keep([kept for kept in self.periods if kept.end > now - CAPS_LOOK_BACK] + [promised])
 
     def drop(self, placement_id: str) -> None:
         self.released += [period for period in self.periods if period.placement_id == placement_id]
@@ -141,7 +142,7 @@ class Offer(Document):
     """A gig offered to a worker. `open` until it has `ended`; `refused`: the pair is not offered again.
 
     `first` of its check-in; `delay_ms` from the later of post and check-in to the offer; `seed` drew the ties of its
-    `window`. `present_until` is the end of the worker's presence.
+    `window`. `present_until` is the end of the worker's presence, `profile_revision` the profile's that it was made by.
     """
 
     collection = "offers"
@@ -159,6 +160,8 @@ class Offer(Document):
     employer_id: str
     district: str
     presence_id: str
+    profile_revision: int = 0
+    distance_m: float = 0
     terms: GigTerms
     reasons: list[Reason]
     weights: str
@@ -215,7 +218,8 @@ class Placement(Document):
 class Window(Document):
     """What one window of a district went by: the engine's inputs (record.py), its rules and its seed, until `gone_at`.
 
-    `codes` are the skills and certificates behind the bits of the inputs, as `skill forklift`.
+    `codes` and `tags` are what the bits of the inputs stand for: as `skill forklift` and `certificate health` what gigs
+    ask for, as `night` and `trade 4-02-07-02` what some people do not take.
     """
 
     collection = "windows"
@@ -230,6 +234,7 @@ class Window(Document):
     rules: Rules
     gig_ids: list[str]
     codes: list[str]
+    tags: list[str] = []
     inputs: bytes
     gone_at: datetime
 
@@ -242,6 +247,12 @@ def seat_id(gig_id: str, number: int) -> str:
 
 
 RULES = RuleBook(Rules, SHIPPED)
+
+
+@cache
+def zone() -> ZoneInfo:
+    """The zone whose days and weeks count: KUAIZHAO_ZONE."""
+    return ZoneInfo(Settings().zone)
 
 
 # --- gigs and seats --------------------------------------------------------------------------------------------------
@@ -306,10 +317,17 @@ async def presences_of(unit: Unit, worker_id: str) -> list[Waiting]:
     return await unit.find(Waiting, {"worker_id": worker_id})
 
 
-async def present(unit: Unit, presence_ids: Collection[str]) -> set[str]:
-    """Which of these presences are not over."""
+async def present(unit: Unit, presence_ids: Collection[str]) -> dict[str, int]:
+    """Which of these presences are not over, with the revision of the worker's profile there."""
     query = {"_id": {"$in": list(presence_ids)}, "until": {"$gt": unit.now}}
-    return {row["_id"] for row in await unit.aggregate(Waiting, [{"$match": query}, {"$project": {"_id": 1}}])}
+    rows = await unit.aggregate(Waiting, [{"$match": query}, {"$project": {"revision": "$profile.revision"}}])
+    return {row["_id"]: row["revision"] for row in rows}
+
+
+async def newest_profiles(unit: Unit, worker_ids: Collection[str]) -> dict[str, dict[str, Any]]:
+    """Raw profiles by worker."""
+    rows = await unit.aggregate(Profile, [{"$match": {"_id": {"$in": list(worker_ids)}}}, {"$project": {"profile": 1}}])
+    return {row["_id"]: row["profile"] for row in rows}
 
 
 # --- offers ----------------------------------------------------------------------------------------------------------
@@ -319,7 +337,10 @@ class OpenOffer(NamedTuple):
     id: str
     gig_id: str
     edition: int
+    worker_id: str
     presence_id: str
+    profile_revision: int = 0
+    distance_m: float = 0
 
 
 async def offers_open_in(unit: Unit, district: str) -> list[OpenOffer]:
@@ -328,10 +349,10 @@ async def offers_open_in(unit: Unit, district: str) -> list[OpenOffer]:
         Offer,
         [
             {"$match": {"district": district, "open": True}},
-            {"$project": {"gig_id": 1, "edition": 1, "presence_id": 1}},
+            {"$project": dict.fromkeys(OpenOffer._fields, 1)},
         ],
     )
-    return [OpenOffer(row["_id"], row["gig_id"], row["edition"], row["presence_id"]) for row in rows]
+    return [OpenOffer(**{"id": row.pop("_id"), **row}) for row in rows]
 
 
 async def offers_open(unit: Unit, district: str, gig_ids: Collection[str]) -> dict[str, int]:

@@ -8,7 +8,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from services.matching import engine, record, snapshot, store
-from services.matching.engine import SCALE
+from services.matching.domain import ADULTS
+from services.matching.engine import SCALE, Bits
 from services.matching.record import Inputs
 from services.matching.snapshot import WORD
 from services.matching.store import Gig, Window
@@ -43,13 +44,30 @@ TEXTS = {
         "It asks for {missing}, which you had not entered, or whose certificate had ended.",
         "该岗位要求 {missing}，您当时没有登记，或证书已过期。",
     ),
+    "wishes": Text(
+        "It is among what you said you do not take: {tags}.",
+        "属于您设置的不接受的工作：{tags}。",
+    ),
+    "calendar": Text(
+        "You said that you are not there from {start} to {end}.",
+        "您设置的可工作时间不包括 {start} 至 {end}。",
+    ),
+    "rest": Text(
+        "You had promised to work from {start} to {end}; the rest between the work of two days would be too short.",
+        "您在 {start} 至 {end} 已有约定的工作，两日工作之间的休息时间不足。",
+    ),
+    "hours": Text(
+        "The shift has {takes} minutes, and of the most that may be worked in its day or week you had {left} left.",
+        "该班次为 {takes} 分钟，当日或当周您还可工作 {left} 分钟。",
+    ),
     "overlap": Text(
         "You had promised to work from {start} to {end}, which overlaps it.",
         "您在 {start} 至 {end} 已有约定的工作，与该岗位时间冲突。",
     ),
     "refused": Text(
-        "You had declined it before, or a placement in it was cancelled.",
-        "您此前拒绝过该岗位，或在该岗位的录用已取消。",
+        "You are not brought together again: you had declined it, a placement in it had ended, or one of you asked not to "
+        "be.",
+        "该岗位不再为您匹配：您此前拒绝过、在该岗位的录用已结束，或双方中有一方不愿再匹配。",
     ),
     "others-first": Text(
         "You could have done it. {offers} offers were made of it; the lowest score among them was {least}, yours was "
@@ -127,7 +145,7 @@ def _by(window: Window, gig_id: str, worker_id: str, zone: ZoneInfo, *, kept: bo
     if judged.barred:
         outcome: Outcome = "not-eligible"
         facts = _facts(seen, gig, person, judged.distance_m, window, zone)
-        because = [Because(code, facts[code]) for code in judged.barred]
+        because = [each for rule in judged.barred for each in facts[rule]]
     elif made.size:
         outcome = "others-first"
         told = {
@@ -145,25 +163,46 @@ def _by(window: Window, gig_id: str, worker_id: str, zone: ZoneInfo, *, kept: bo
 
 def _facts(
     seen: Inputs, gig: int, person: int, distance_m: int, window: Window, zone: ZoneInfo
-) -> dict[str, dict[str, Any]]:
-    """The figures of every hard rule for one pair."""
-    gigs, people, busy = seen.gigs, seen.people, seen.busy
-    clashing = (busy.person == person) & (gigs.start[gig] < busy.end) & (busy.start < gigs.end[gig])
-    spans = [(_local(busy.start[row], zone), _local(busy.end[row], zone)) for row in np.flatnonzero(clashing)]
-    lacking = gigs.needs[gig] & ~people.has[person]
-    missing = [code for bit, code in enumerate(window.codes) if int(lacking[bit // WORD]) >> bit % WORD & 1]
-    return {
-        "reach": {"distance_m": distance_m, "reach_m": int(people.reach_m[person])},
-        "way": {
-            "lead_minutes": max(0, int(gigs.lead_s[gig]) // 60),
-            "way_minutes": -(-distance_m // window.rules.travel_m_per_minute),
-        },
-        "pay": {"pay_yuan": _yuan(gigs.pay[gig]), "floor_yuan": _yuan(people.floor[person])},
-        "age": {},
-        "skills": {"missing": ", ".join(missing)},
-        "overlap": {"start": spans[0][0], "end": spans[0][1]} if spans else {},
-        "refused": {},
+) -> dict[str, list[Because]]:
+    """What there is to say of every hard rule of the engine for one pair."""
+    gigs, people, caps = seen.gigs, seen.people, seen.caps
+    way = {
+        "lead_minutes": max(0, int(gigs.lead_s[gig]) // 60),
+        "way_minutes": -(-distance_m // window.rules.travel_m_per_minute),
     }
+    pay = {"pay_yuan": _yuan(gigs.pay[gig]), "floor_yuan": _yuan(people.floor[person])}
+    missing = ", ".join(_named(window.codes, gigs.needs[gig] & ~people.has[person]))
+    tags = _named(window.tags, gigs.tags[gig] & people.refuses[person])
+    wishes = ", ".join(tag for tag in tags if tag != ADULTS)
+    takes = dict(zip(caps.cap[caps.gig == gig].tolist(), caps.takes[caps.gig == gig].tolist(), strict=True))
+    return {
+        "reach": [Because("reach", {"distance_m": distance_m, "reach_m": int(people.reach_m[person])})],
+        "way": [Because("way", way)],
+        "pay": [Because("pay", pay)],
+        "tags": [Because("age", {})] * (ADULTS in tags) + [Because("wishes", {"tags": wishes})] * bool(wishes),
+        "skills": [Because("skills", {"missing": missing})],
+        "busy": _busy(seen, gig, person, zone)[:1],
+        "hours": [
+            Because("hours", {"takes": takes[int(caps.used_cap[row])], "left": int(caps.left[row])})
+            for row in engine.short_of(caps, gig, person)[:1]
+        ],
+        "refused": [Because("refused", {})],
+    }
+
+
+def _named(names: list[str], bits: Bits) -> list[str]:
+    return [name for bit, name in enumerate(names) if int(bits[bit // WORD]) >> bit % WORD & 1]
+
+
+def _busy(seen: Inputs, gig: int, person: int, zone: ZoneInfo) -> list[Because]:
+    """Each period that a person has promised too near to a gig's, or at which they are not there."""
+    found = []
+    for row in np.flatnonzero(engine.clashing(seen.gigs, seen.busy, gig) & (seen.busy.person == person)):
+        start, end = seen.busy.start[row], seen.busy.end[row]
+        overlaps = start < seen.gigs.end[gig] and seen.gigs.start[gig] < end
+        code = "calendar" if not seen.busy.day[row] else "overlap" if overlaps else "rest"
+        found.append(Because(code, {"start": _local(start, zone), "end": _local(end, zone)}))
+    return found
 
 
 def _yuan(fen: np.int64) -> str:

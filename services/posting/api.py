@@ -24,6 +24,7 @@ from services.posting.domain import (
     CloseReason,
     EmployerStatus,
     GigStatus,
+    KnownHazard,
     Policy,
     ReviewStatus,
     broken_rules,
@@ -245,6 +246,7 @@ Content = Annotated[str, _text(4, 2000)]
 Appeal = Annotated[str, _text(4, 500)]
 Headcount = Annotated[int, Field(strict=True, ge=1)]
 Codes = Annotated[tuple[Code, ...], Field(max_length=20)]
+Hazards = Annotated[tuple[KnownHazard, ...], Field(max_length=20)]
 
 
 class GigForm(BaseModel):
@@ -272,6 +274,7 @@ class GigForm(BaseModel):
     lodging: bool = False
     night_work: bool = False
     hiring: Hiring = "instant"
+    hazards: Hazards = ()
     valid_until: Second
     appeal: Appeal | None = None
 
@@ -295,6 +298,7 @@ class GigChanges(TypedDict, total=False):
     lodging: bool
     night_work: bool
     hiring: Hiring
+    hazards: Hazards
     valid_until: Second
 
 

@@ -13,6 +13,29 @@ from shared.wording import Said
 EmployerStatus = Literal["pending", "verified", "rejected", "lapsed"]
 GigStatus = Literal["open", "filled", "closed"]
 CloseReason = Literal["employer", "expired", "suspended"]
+KnownHazard = Literal[
+    "dust",
+    "toxic",
+    "height",
+    "cold-water",
+    "heat",
+    "cold",
+    "heavy-labour",
+    "mine",
+    "logging",
+    "radiation",
+    "fire-or-burns",
+    "prospecting",
+    "diving-or-altitude",
+    "heavy-loads",
+    "vibrating-tools",
+    "forced-posture",
+    "boiler",
+    "adult-venue",
+]
+"""What a post can say of its dangers: the seventeen kinds of 劳部发〔1994〕498号, art. 3, in their order, and a place
+where nobody under 18 may be employed (Law on the Protection of Minors, art. 61)."""
+
 ReviewStatus = Literal["waiting", "approved", "refused", "withdrawn"]
 
 # --- unified social credit code ------------------------------------------------------------------------------------

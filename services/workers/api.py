@@ -1,6 +1,7 @@
 """HTTP in: registration, the worker's own profile, check-ins; by the worker or with a clerk's help."""
 
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -29,11 +30,11 @@ from services.workers.domain import (
 from services.workers.market import CHECK_IN_ENDS, end, say_changed, say_gone, say_waiting, watch
 from services.workers.store import Agreed, Presence, Worker, worker_with
 from services.workers.tables import CONSENT, STATIONS, TIERS
-from shared.auth import Caller, any_of
+from shared.auth import Caller, Clerk, any_of
 from shared.auth import Worker as WorkerCaller
 from shared.clock import new_id
-from shared.contracts.terms import Code, District, Fen, Instant
-from shared.contracts.workers import Tier, WorkerRegistered
+from shared.contracts.terms import Code, District, Fen, Instant, Trade
+from shared.contracts.workers import Calendar, DateSpans, Span, Tier, WeekdaySpan, WorkerProfile, WorkerRegistered
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
@@ -62,6 +63,7 @@ NOT_NOW_VALID = Text("must not be past: {certificate} ended on {until}", "证书
 ONE_PLACE = Text("give either a position or a station_id", "position 与 station_id 应且只应提供一个")
 NO_STATION = Text("must be a station of GET /stations", "应为 GET /stations 中的站点")
 REGISTRATION = Text("registration", "登记信息")
+CERTIFICATE = Text("certificate", "证书")
 CHECK_IN = Text("check-in", "签到")
 
 
@@ -109,6 +111,7 @@ Certificates = Annotated[
 ]
 Floor = Annotated[Fen, Field(le=100_000)]
 Reach = Annotated[int, Field(ge=100, le=100_000)]
+Trades = Annotated[list[Trade], Field(max_length=20), AfterValidator(_unlike)]
 Hardship = Annotated[list[Code], Field(max_length=10), AfterValidator(_unlike)]
 
 
@@ -145,6 +148,87 @@ class ProfileChange(_Asked):
     reach_m: Reach = _LEFT_OUT
     hardship: Hardship = _LEFT_OUT
     accepts_automatically: bool = _LEFT_OUT
+    trades_wanted: Trades = _LEFT_OUT
+    trades_unwanted: Trades = _LEFT_OUT
+    only_with_meals: bool = _LEFT_OUT
+    only_with_lodging: bool = _LEFT_OUT
+    no_night: bool = _LEFT_OUT
+
+
+class CertificateCheck(_Asked):
+    """What a clerk saw: `approved`, and the last day that stands on the paper, which counts from then on."""
+
+    approved: bool
+    valid_until: Annotated[date, Field(lt=date(2200, 1, 1))] | None = None
+
+
+Clock = Annotated[time, Field(description="Local time, such as 18:00.")]
+
+
+class HoursDraft(_Asked):
+    """From `begin` to `end` by the clock; when `end` is not after `begin`, it is on the day after (00:00: midnight)."""
+
+    begin: Clock
+    end: Clock
+
+    def span(self) -> Span:
+        start, end = (at.hour * 60 + at.minute for at in (self.begin, self.end))
+        return Span(start=start, end=end if end > start else end + 1440)
+
+
+class WeekdayHours(HoursDraft):
+    """Hours of each Monday (1) to Sunday (7)."""
+
+    weekday: Annotated[int, Field(ge=1, le=7)]
+
+
+class DateHours(_Asked):
+    """The hours of one date, in place of its weekday's; none: that day not at all."""
+
+    date: date
+    hours: Annotated[list[HoursDraft], Field(max_length=6)] = []
+
+
+def _each_day_once(values: list[DateHours]) -> list[DateHours]:
+    _unlike([value.date for value in values])
+    return values
+
+
+class Availability(_Asked):
+    """When the caller may be offered work: the whole of a shift lies within. An empty one means always."""
+
+    weekly: Annotated[list[WeekdayHours], Field(max_length=42)] = []
+    dates: Annotated[list[DateHours], Field(max_length=100), AfterValidator(_each_day_once)] = []
+
+    def calendar(self) -> Calendar:
+        return Calendar(
+            weekly=tuple(
+                WeekdaySpan(weekday=each.weekday, **each.span().model_dump())
+                for each in sorted(self.weekly, key=lambda each: (each.weekday, each.begin))
+            ),
+            dates=tuple(
+                DateSpans(date=str(each.date), spans=tuple(hours.span() for hours in each.hours))
+                for each in sorted(self.dates, key=lambda each: each.date)
+            ),
+        )
+
+    @classmethod
+    def of(cls, calendar: Calendar) -> "Availability":
+        return cls(
+            weekly=[WeekdayHours(weekday=each.weekday, **_by_the_clock(each)) for each in calendar.weekly],
+            dates=[
+                DateHours(
+                    date=date.fromisoformat(each.date), hours=[HoursDraft(**_by_the_clock(s)) for s in each.spans]
+                )
+                for each in calendar.dates
+            ],
+        )
+
+
+def _by_the_clock(span: Span) -> dict[str, time]:
+    return {
+        name: time(minutes // 60 % 24, minutes % 60) for name, minutes in (("begin", span.start), ("end", span.end))
+    }
 
 
 class Position(_Asked):
@@ -172,8 +256,11 @@ class Registered(BaseModel):
 
 
 class CertificateView(BaseModel):
+    """`checked`: a clerk saw the paper, so that it counts where a gig asks for it."""
+
     code: str
     valid_until: date | None
+    checked: bool
 
 
 class ConsentView(BaseModel):
@@ -194,6 +281,11 @@ class Conditions(BaseModel):
     tier: Tier
     minor: bool
     accepts_automatically: bool
+    trades_wanted: list[str]
+    trades_unwanted: list[str]
+    only_with_meals: bool
+    only_with_lodging: bool
+    no_night: bool
 
 
 class Profile(Conditions):
@@ -328,7 +420,7 @@ async def register(
         tier_table=table.name,
         district=draft.district,
         skills=draft.skills,
-        certificates=_certificates(draft.certificates, unit.now, parts.zone),
+        certificates=_certificates(draft.certificates, (), clerk_id, unit.now, parts.zone),
         floor_fen_per_hour=draft.floor_fen_per_hour,
         reach_m=draft.reach_m,
         accepts_automatically=draft.accepts_automatically,
@@ -352,16 +444,29 @@ def _sealed_hardship(categories: list[str], worker_id: str, sealer: Sealer) -> b
     return sealer.seal(orjson.dumps(categories).decode(), subject=worker_id, field="hardship")
 
 
-def _certificates(drafts: list[CertificateDraft], now: datetime, zone: ZoneInfo) -> list[Certificate]:
+def _certificates(
+    drafts: list[CertificateDraft],
+    before: Iterable[Certificate],
+    clerk_id: str | None,
+    now: datetime,
+    zone: ZoneInfo,
+) -> list[Certificate]:
+    """Certificates as declared. Checked is what a clerk enters, and what stays as it was when it was checked."""
+    checks = {(certificate.code, certificate.until): certificate.checked_by for certificate in before}
     made = []
     for place, draft in enumerate(drafts):
-        until = begins(draft.valid_until + timedelta(days=1), zone) if draft.valid_until else None
-        certificate = Certificate(code=draft.code, until=until)
+        until = _end_of(draft.valid_until, zone)
+        checked_by = clerk_id or checks.get((draft.code, until))
+        certificate = Certificate(code=draft.code, until=until, checked_by=checked_by)
         if not certificate.good(now):
             field = f"certificates.{place}.valid_until"
             raise Invalid(field, NOT_NOW_VALID, certificate=draft.code, until=str(draft.valid_until))
         made.append(certificate)
     return made
+
+
+def _end_of(valid_until: date | None, zone: ZoneInfo) -> datetime | None:
+    return begins(valid_until + timedelta(days=1), zone) if valid_until else None
 
 
 # --- the worker's own profile ----------------------------------------------------------------------------------------
@@ -388,12 +493,12 @@ async def my_profile(caller: WorkerCaller, parts: InParts, unit: InUnit) -> Prof
 async def change_profile(change: ProfileChange, caller: WorkerCaller, parts: InParts, unit: InUnit) -> Conditions:
     """Change some of the profile; the markets in which the worker waits hear of it at once."""
     worker = await _mine(caller, unit)
-    said = (worker.district, worker.profile(worker.said_at))
+    said = _said(worker)
     given = change.model_fields_set
     for field in given - {"certificates", "hardship"}:
         setattr(worker, field, getattr(change, field))
     if "certificates" in given:
-        worker.certificates = _certificates(change.certificates, unit.now, parts.zone)
+        worker.certificates = _certificates(change.certificates, worker.certificates, None, unit.now, parts.zone)
     if given & {"hardship", "district"}:  # another province has another table
         hardship = change.hardship if "hardship" in given else _hardship(worker, parts.sealer)
         table = await TIERS.of(unit, worker.district)
@@ -401,11 +506,85 @@ async def change_profile(change: ProfileChange, caller: WorkerCaller, parts: InP
         today = local_day(unit.now, parts.zone)
         worker.tier, worker.tier_table = tier_of(table, hardship, id_number, today), table.name
         worker.hardship = _sealed_hardship(hardship, worker.id, parts.sealer)
+    _keep(worker, said, unit)
+    return _conditions(worker, parts, unit)
+
+
+def _said(worker: Worker) -> tuple[str, WorkerProfile]:
+    """What others heard of a worker last."""
+    return worker.district, worker.profile(worker.said_at)
+
+
+def _keep(worker: Worker, said: tuple[str, WorkerProfile], unit: Unit) -> None:
+    """Save what has changed, and say it if others see it."""
     unit.save(worker)
     watch(worker, unit)
     if (worker.district, worker.profile(unit.now)) != said:
         say_changed(worker, unit)
-    return _conditions(worker, parts, unit)
+
+
+@routes.get("/me/availability")
+async def my_availability(caller: WorkerCaller, unit: InUnit) -> Availability:
+    """When the caller may be offered work, in local time."""
+    return Availability.of((await _mine(caller, unit)).calendar)
+
+
+@routes.put("/me/availability")
+async def set_availability(asked: Availability, caller: WorkerCaller, unit: InUnit) -> Availability:
+    """Set the whole calendar. It is in force at the next window of each market in which the caller waits."""
+    worker = await _mine(caller, unit)
+    said = _said(worker)
+    worker.calendar = asked.calendar()
+    _keep(worker, said, unit)
+    return Availability.of(worker.calendar)
+
+
+# --- certificates at the counter -------------------------------------------------------------------------------------
+
+
+class CertificatesView(BaseModel):
+    worker_id: str
+    certificates: list[CertificateView]
+
+
+@routes.get("/{worker_id}/certificates")
+async def certificates_of(worker_id: str, clerk: Clerk, parts: InParts, unit: InUnit) -> CertificatesView:
+    """What a worker of the clerk's districts has declared."""
+    return _shown(await _in_my_district(worker_id, clerk, unit), parts)
+
+
+@routes.post("/{worker_id}/certificates/{code}/check")
+async def check_certificate(
+    worker_id: str, code: str, seen: CertificateCheck, clerk: Clerk, parts: InParts, unit: InUnit
+) -> CertificatesView:
+    """A clerk compared a declared certificate with the paper. Only then it counts where a gig asks for it.
+
+    404 when it was not declared; 422 when the paper is past its day.
+    """
+    worker = await _in_my_district(worker_id, clerk, unit)
+    declared = next((each for each in worker.certificates if each.code == code), None)
+    if declared is None:
+        raise Missing(CERTIFICATE)
+    until = _end_of(seen.valid_until, parts.zone) if seen.approved else declared.until
+    checked = Certificate(code=code, until=until, checked_by=clerk.id if seen.approved else None)
+    if seen.approved and not checked.good(unit.now):
+        raise Invalid("valid_until", NOT_NOW_VALID, certificate=code, until=str(seen.valid_until))
+    said = _said(worker)
+    worker.certificates = [checked if each is declared else each for each in worker.certificates]
+    _keep(worker, said, unit)
+    return _shown(worker, parts)
+
+
+async def _in_my_district(worker_id: str, clerk: Caller, unit: Unit) -> Worker:
+    worker = await unit.get(Worker, worker_id)
+    if worker is None:
+        raise Missing(REGISTRATION)
+    _clerk(clerk, worker.district)
+    return worker
+
+
+def _shown(worker: Worker, parts: Parts) -> CertificatesView:
+    return CertificatesView(worker_id=worker.id, certificates=_certificate_views(worker, parts))
 
 
 async def _mine(caller: Caller, unit: Unit) -> Worker:
@@ -439,19 +618,33 @@ def _conditions(worker: Worker, parts: Parts, unit: Unit) -> Conditions:
         worker_id=worker.id,
         district=worker.district,
         skills=worker.skills,
-        certificates=[
-            CertificateView(
-                code=certificate.code,
-                valid_until=local_day(certificate.until - timedelta(days=1), parts.zone) if certificate.until else None,
-            )
-            for certificate in worker.certificates
-        ],
+        certificates=_certificate_views(worker, parts),
         floor_fen_per_hour=worker.floor_fen_per_hour,
         reach_m=worker.reach_m,
         tier=worker.tier,
         minor=worker.profile(unit.now).minor,
-        accepts_automatically=worker.accepts_automatically,
+        **worker.model_dump(
+            include={
+                "accepts_automatically",
+                "trades_wanted",
+                "trades_unwanted",
+                "only_with_meals",
+                "only_with_lodging",
+                "no_night",
+            }
+        ),
     )
+
+
+def _certificate_views(worker: Worker, parts: Parts) -> list[CertificateView]:
+    return [
+        CertificateView(
+            code=certificate.code,
+            valid_until=local_day(certificate.until - timedelta(days=1), parts.zone) if certificate.until else None,
+            checked=certificate.checked_by is not None,
+        )
+        for certificate in worker.certificates
+    ]
 
 
 add_routes(routes, TIERS)

@@ -137,15 +137,22 @@ def cell_of(lat: float, lon: float) -> Cell:
 
 
 class Certificate(BaseModel):
-    """A certificate, good until the moment `until`, or for good."""
+    """A certificate, good until the moment `until`, or for good. The worker declares it, a clerk checks the paper.
+
+    It counts for work once it is checked.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     code: Code
     until: datetime | None = None
+    checked_by: str | None = None
 
     def good(self, now: datetime) -> bool:
         return self.until is None or now < self.until
+
+    def counts(self, now: datetime) -> bool:
+        return self.checked_by is not None and self.good(now)
 
 
 # --- hardship --------------------------------------------------------------------------------------------------------

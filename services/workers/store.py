@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pymongo import IndexModel
 
 from services.workers.domain import Certificate
-from shared.contracts.workers import Tier, WorkerProfile
+from shared.contracts.workers import Calendar, Tier, WorkerProfile
 from shared.rulebook import RuleVersion
 from shared.unit import Document, Unit
 
@@ -44,6 +44,12 @@ class Worker(Document):
     floor_fen_per_hour: int
     reach_m: int
     accepts_automatically: bool
+    trades_wanted: list[str] = []
+    trades_unwanted: list[str] = []
+    only_with_meals: bool = False
+    only_with_lodging: bool = False
+    no_night: bool = False
+    calendar: Calendar = Calendar()
     minor_until: datetime | None
     consent: Agreed
     registered_at: datetime
@@ -54,12 +60,18 @@ class Worker(Document):
         """What others may know of the worker at this moment."""
         return WorkerProfile(
             skills=tuple(self.skills),
-            certificates=tuple(certificate.code for certificate in self.certificates if certificate.good(now)),
+            certificates=tuple(certificate.code for certificate in self.certificates if certificate.counts(now)),
             floor_fen_per_hour=self.floor_fen_per_hour,
             reach_m=self.reach_m,
             tier=self.tier,
             minor=self.minor_until is not None and now < self.minor_until,
             accepts_automatically=self.accepts_automatically,
+            trades_wanted=tuple(self.trades_wanted),
+            trades_unwanted=tuple(self.trades_unwanted),
+            only_with_meals=self.only_with_meals,
+            only_with_lodging=self.only_with_lodging,
+            no_night=self.no_night,
+            calendar=self.calendar,
             revision=self.revision,
         )
 

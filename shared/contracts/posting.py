@@ -3,7 +3,7 @@
 from typing import Literal
 
 from shared.contracts import Event
-from shared.contracts.terms import Code, District, Hiring, Instant, Occupation, Pay, Period, Place, Term
+from shared.contracts.terms import Code, District, Hazard, Hiring, Instant, Occupation, Pay, Period, Place, Term
 
 
 class GigTerms(Term):
@@ -24,6 +24,7 @@ class GigTerms(Term):
     lodging: bool = False
     night_work: bool = False
     hiring: Hiring = "instant"
+    hazards: tuple[Hazard, ...] = ()
     valid_until: Instant
 
 

@@ -45,6 +45,21 @@ Occupation = Annotated[
     Field(description="A fine class of the national classification of occupations, such as 4-02-07-09."),
 ]
 
+Trade = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9](-[0-9]{2}){0,3}$"),
+    Field(description="A class of the national classification of occupations, at any of its levels, such as 4-02."),
+]
+
+Hazard = Annotated[
+    Code,
+    Field(
+        description="What of a work may harm, after the seventeen kinds of 劳部发〔1994〕498号 art. 3: dust, toxic, "
+        "height, cold-water, heat, cold, heavy-labour, mine, logging, radiation, fire-or-burns, prospecting, "
+        "diving-or-altitude, heavy-loads, vibrating-tools, forced-posture, boiler; and adult-venue. Others may come."
+    ),
+]
+
 
 class Term(BaseModel):
     """A value inside an event: frozen, tolerant of fields a newer publisher adds."""

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from shared.contracts import Event
-from shared.contracts.terms import Cell, Code, District, Fen, Instant, Term
+from shared.contracts.terms import Cell, Code, District, Fen, Instant, Term, Trade
 
 Tier = Annotated[
     int,
@@ -13,8 +13,38 @@ Tier = Annotated[
 ]
 
 
+class Span(Term):
+    """Half-open minutes from the midnight that a local day begins with; an `end` above 1440 is on the day after."""
+
+    start: Annotated[int, Field(ge=0, lt=1440)]
+    end: Annotated[int, Field(gt=0, le=2880)]
+
+
+class WeekdaySpan(Span):
+    """A span of each Monday (1) to Sunday (7)."""
+
+    weekday: Annotated[int, Field(ge=1, le=7)]
+
+
+class DateSpans(Term):
+    """The spans of one date, in place of its weekday's; none: that day not at all."""
+
+    date: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
+    spans: tuple[Span, ...] = ()
+
+
+class Calendar(Term):
+    """When a worker may be offered work: the whole of a shift lies within. One that says nothing means always."""
+
+    weekly: tuple[WeekdaySpan, ...] = ()
+    dates: tuple[DateSpans, ...] = ()
+
+
 class WorkerProfile(Term):
     """What matching needs to know of a worker, and no more.
+
+    `trades_wanted` none: all. `only_with_meals`, `only_with_lodging`, `no_night`: gigs without, or at night, are not
+    offered.
 
     `revision` counts the profile's changes: of two, whichever topic they came by, the greater is the newer.
     """
@@ -26,6 +56,12 @@ class WorkerProfile(Term):
     tier: Tier = 0
     minor: bool = False
     accepts_automatically: bool = False
+    trades_wanted: tuple[Trade, ...] = ()
+    trades_unwanted: tuple[Trade, ...] = ()
+    only_with_meals: bool = False
+    only_with_lodging: bool = False
+    no_night: bool = False
+    calendar: Calendar = Calendar()
     revision: Annotated[int, Field(ge=0)] = 0
 
 

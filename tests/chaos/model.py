@@ -8,7 +8,7 @@ names) is not here, and is not compared.
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -249,7 +249,7 @@ def _placements(log: Log) -> dict[str, Fields]:
 
 
 def _commitments(log: Log, offers: Mapping[str, Fields]) -> dict[str, Fields]:
-    """A new promise makes those be forgotten that are over at its time."""
+    """A new promise makes those be forgotten that were over eight days before it."""
     placed_at: dict[str, str] = {}
     for said in log.made.values():
         worker, at = said.body["worker_id"], plain(said.body["at"])
@@ -268,8 +268,8 @@ def _commitments(log: Log, offers: Mapping[str, Fields]) -> dict[str, Fields]:
             found[offer["worker_id"]]["offer_id"] = id
     for id, body in log.standing.items():
         own, at, period = found.get(body["worker_id"]), plain(body["at"]), plain(body["terms"]["period"])
-        if own and (period["end"] > own["placed_at"] or at == own["placed_at"]):
-            own["periods"].append({**period, "placement_id": id})
+        if own and (_days_after(period["end"], 8) > own["placed_at"] or at == own["placed_at"]):
+            own["periods"].append({**period, "placement_id": id, "employer_id": body["employer_id"]})
             own["until"] = max(own["until"] or "", period["end"])
     for own in found.values():
         own["periods"].sort(key=lambda period: period["start"])
@@ -464,6 +464,10 @@ def plain(value: Any) -> Any:
             return [plain(inner) for inner in value]
         case _:
             return value
+
+
+def _days_after(moment: str, days: int) -> str:
+    return (datetime.fromisoformat(moment) + timedelta(days=days)).isoformat(timespec="milliseconds")
 
 
 @lru_cache(100_000)

@@ -236,7 +236,9 @@ def databases() -> dict[str, Any]:
                 "placement_id": id,
             }
         matching["commitments"][worker] = {
-            "periods": [{"start": MORNING[0], "end": MORNING[1], "placement_id": id}] if stands else [],
+            "periods": [{"start": MORNING[0], "end": MORNING[1], "placement_id": id, "employer_id": FIRM}]
+            if stands
+            else [],
             "offer_id": None,
             "placed_at": PLACED,
             "until": MORNING[1] if stands else None,

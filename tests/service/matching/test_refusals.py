@@ -118,7 +118,7 @@ async def test_a_shift_that_overlaps_a_promise(matching: Harness) -> None:
 
     async def promise(unit: object) -> None:
         commitments = await unit.get(Commitments, "worker-1")  # type: ignore[attr-defined]
-        commitments.add(promised.model_copy(update={"start": at(5), "end": at(7)}), "elsewhere", at(0))
+        commitments.add(promised.model_copy(update={"start": at(5), "end": at(7)}), "elsewhere", "employer-2", at(0))
         unit.save(commitments)  # type: ignore[attr-defined]
 
     await matching.runtime.store.transact(promise)

@@ -76,6 +76,13 @@ BARRED: list[tuple[dict[str, Any], dict[str, Any], str, dict[str, Any]]] = [
     ({"north_m": 4_000, "start": 0.2}, {}, "way", {"lead_minutes": 12, "way_minutes": 16}),
     ({"fen": 1_850}, {"floor_fen_per_hour": 1_900}, "pay", {"pay_yuan": "18.50", "floor_yuan": "19.00"}),
     ({"night_work": True}, {"minor": True}, "age", {}),
+    ({"night_work": True}, {"no_night": True, "only_with_meals": True}, "wishes", {"tags": "night, no-meals"}),
+    (
+        {},
+        {"calendar": {"weekly": [{"weekday": 1, "start": 600, "end": 1440}]}},
+        "calendar",
+        {"start": "2026-11-23 08:00", "end": "2026-11-23 10:00"},
+    ),
     (
         {"skills": ("forklift", "cooking"), "certificates": ("health",)},
         {"skills": ("cooking",)},

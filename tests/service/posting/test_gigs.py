@@ -117,7 +117,7 @@ def test_all_of_a_post_but_its_district_can_be_amended_under_the_same_rules() ->
         ({"headcount": "3"}, "headcount", "整数"),
         ({"period": {"start": at(hours=2), "end": at(hours=2)}}, "period.end", "应晚于开始时间"),
         ({"period": {"start": at(minutes=9), "end": at(hours=2)}}, "period.start", "10 分钟"),
-        ({"period": {"start": at(hours=2), "end": at(hours=15)}}, "period.end", "12 小时"),
+        ({"period": {"start": at(hours=2), "end": at(hours=15)}}, "period.end", "11 小时"),
         ({"period": {"start": "2026-11-23T08:00:00", "end": at(hours=10)}}, "period.start", "时区"),
         ({"valid_until": at(hours=0)}, "valid_until", "晚于当前时间"),
         ({"valid_until": at(hours=11)}, "valid_until", "班次结束"),

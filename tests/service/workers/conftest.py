@@ -51,3 +51,12 @@ def fields(answer: httpx.Response) -> list[str]:
     """The fields that a 422 names."""
     assert answer.status_code == 422, answer.text
     return [error["field"] for error in answer.json()["errors"]]
+
+
+async def check_certificates(workers: Harness, worker_id: str = "worker-1") -> None:
+    """A clerk finds all that the worker has declared to be as it is on the paper."""
+    clerk = workers.as_("operator", "operator-1")
+    declared = (await workers.http.get(f"/{worker_id}/certificates", headers=clerk)).json()["certificates"]
+    for each in declared:
+        seen = {"approved": True, "valid_until": each["valid_until"]}
+        await workers.http.post(f"/{worker_id}/certificates/{each['code']}/check", json=seen, headers=clerk)

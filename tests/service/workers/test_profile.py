@@ -11,7 +11,7 @@ from services.workers.store import Worker
 from shared.auth import Role
 from shared.contracts.workers import WorkerChanged
 from shared.testing import Harness
-from tests.service.workers.conftest import NAME, fields, id_number, register
+from tests.service.workers.conftest import NAME, check_certificates, fields, id_number, register
 
 
 async def change(workers: Harness, worker_id: str = "worker-1", /, **changes: Any) -> httpx.Response:
@@ -28,8 +28,8 @@ async def test_a_worker_sees_their_own_data(workers: Harness) -> None:
     assert (mine["name"], mine["id_number"]) == (NAME, f"43{'*' * 14}{id_number()[-2:]}")
     assert (mine["hardship"], mine["tier"]) == (["older-jobseeker"], 1)
     assert mine["certificates"] == [
-        {"code": "forklift", "valid_until": "2027-06-30"},
-        {"code": "health", "valid_until": None},
+        {"code": "forklift", "valid_until": "2027-06-30", "checked": False},
+        {"code": "health", "valid_until": None, "checked": False},
     ]
     assert mine["consent"]["before_clerk"] is False
 
@@ -60,7 +60,7 @@ async def test_a_change_is_said_whole(workers: Harness) -> None:
     assert said.profile.floor_fen_per_hour == 2500
     assert said.profile.accepts_automatically is True
     assert said.profile.reach_m == 8000
-    assert said.profile.certificates == ("forklift", "health")
+    assert said.profile.certificates == ()  # no clerk has seen them
     assert said.profile.revision == 1
 
 
@@ -135,16 +135,18 @@ async def test_changes_at_once_are_all_kept(workers: Harness) -> None:
 
 async def test_a_certificate_ends_by_itself_after_its_last_day(workers: Harness) -> None:
     await register(workers, certificates=[{"code": "health", "valid_until": "2026-11-24"}, "forklift"])
+    await check_certificates(workers)
     await workers.later(days=1, hours=17, minutes=59)
-    assert await workers.published(WorkerChanged) == []
+    assert (await workers.published(WorkerChanged))[-1].profile.certificates == ("health", "forklift")
     await workers.later(minutes=1)
-    (said,) = await workers.published(WorkerChanged)
-    assert said.profile.certificates == ("forklift",)
+    assert (await workers.published(WorkerChanged))[-1].profile.certificates == ("forklift",)
 
 
 async def test_each_certificate_ends_in_its_turn(workers: Harness) -> None:
     ends = [{"code": f"c{n}", "valid_until": str(date(2026, 11, 23) + timedelta(days=n))} for n in range(3)]
     await register(workers, certificates=ends)
+    await check_certificates(workers)
+    assert (await workers.published(WorkerChanged))[-1].profile.certificates == ("c0", "c1", "c2")
     await workers.later(days=10)
     assert (await workers.published(WorkerChanged))[-1].profile.certificates == ()
 
@@ -152,15 +154,16 @@ async def test_each_certificate_ends_in_its_turn(workers: Harness) -> None:
 async def test_a_renewed_certificate_does_not_end(workers: Harness) -> None:
     await register(workers, certificates=[{"code": "health", "valid_until": "2026-11-24"}])
     await change(workers, certificates=["health"])
+    await check_certificates(workers)
     await workers.later(days=3)
-    assert await workers.published(WorkerChanged) == []
+    assert [said.profile.certificates for said in await workers.published(WorkerChanged)] == [("health",)]
 
 
 async def test_an_end_that_nobody_has_said_yet_is_not_forgotten(workers: Harness) -> None:
     """The certificate is over, its timer has not fired, and the worker changes something that others do not see."""
     await register(workers, certificates=[{"code": "health", "valid_until": "2026-11-23"}])
+    await check_certificates(workers)
     workers.clock.advance(days=1)
     await change(workers, reach_m=8000)
     await workers.later(days=1)
-    (said,) = await workers.published(WorkerChanged)
-    assert said.profile.certificates == ()
+    assert [said.profile.certificates for said in await workers.published(WorkerChanged)] == [("health",), ()]

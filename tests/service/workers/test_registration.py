@@ -33,12 +33,18 @@ async def test_a_worker_registers(workers: Harness) -> None:
     assert said.worker_id == said.key == "worker-1"
     assert said.profile.model_dump() == {
         "skills": ("parcel-sorting",),
-        "certificates": ("forklift", "health"),
+        "certificates": (),
         "floor_fen_per_hour": 2000,
         "reach_m": 8000,
         "tier": 1,
         "minor": False,
         "accepts_automatically": False,
+        "trades_wanted": (),
+        "trades_unwanted": (),
+        "only_with_meals": False,
+        "only_with_lodging": False,
+        "no_night": False,
+        "calendar": {"weekly": (), "dates": ()},
         "revision": 0,
     }
 

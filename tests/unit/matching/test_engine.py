@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from services.matching import engine
-from services.matching.engine import Busy, Gigs, Offers, People
+from services.matching.engine import Busy, Caps, Gigs, Offers, People
 from services.matching.rules import Rules, default_rules
 from shared.contracts.workers import WorkerProfile
 
@@ -69,7 +69,10 @@ def ints(figures: list[int]) -> engine.Ints:
     return np.array(figures, np.int64)
 
 
-def arrays(world: World) -> tuple[Gigs, People, Busy, engine.Ints]:
+NO_CAPS = Caps(*(np.empty(0, np.int64) for _ in Caps._fields))
+
+
+def arrays(world: World) -> tuple[Gigs, People, Busy, Caps, engine.Ints]:
     gigs, people = world.gigs, world.people
     gig_at = {gig.id: place for place, gig in enumerate(gigs)}
     person_at = {person.id: place for place, person in enumerate(people)}
@@ -83,9 +86,10 @@ def arrays(world: World) -> tuple[Gigs, People, Busy, engine.Ints]:
             lon=np.full(len(gigs), 113.0),
             start=ints([gig.start * HOUR * 1000 for gig in gigs]),
             end=ints([(gig.start + gig.hours) * HOUR * 1000 for gig in gigs]),
+            day=ints([0 for _ in gigs]),
             lead_s=ints([gig.start * HOUR for gig in gigs]),
             pay=ints([gig.pay for gig in gigs]),
-            night=np.array([gig.night for gig in gigs], np.bool_),
+            tags=np.array([[gig.night] for gig in gigs], np.uint64).reshape(-1, 1),
             needs=np.array([word(gig.needs) for gig in gigs], np.uint64).reshape(-1, 2),
             asked=ints([len(gig.needs) for gig in gigs]),
         ),
@@ -97,7 +101,7 @@ def arrays(world: World) -> tuple[Gigs, People, Busy, engine.Ints]:
             floor=ints([person.floor for person in people]),
             waited_s=ints([person.waited_s for person in people]),
             tier=ints([person.tier for person in people]),
-            minor=np.array([person.minor for person in people], np.bool_),
+            refuses=np.array([[person.minor] for person in people], np.uint64).reshape(-1, 1),
             automatic=np.array([person.automatic for person in people], np.bool_),
             has=np.array([word(person.has) for person in people], np.uint64).reshape(-1, 2),
             known=ints([len(person.has) for person in people]),
@@ -106,7 +110,10 @@ def arrays(world: World) -> tuple[Gigs, People, Busy, engine.Ints]:
             ints([place for place, _, _ in hours]),
             ints([start * HOUR * 1000 for _, start, _ in hours]),
             ints([end * HOUR * 1000 for _, _, end in hours]),
+            ints([0 for _ in hours]),
+            ints([0 for _ in hours]),
         ),
+        NO_CAPS,
         ints([place for gig, person in sorted(world.refused) for place in (gig_at[gig], person_at[person])]).reshape(
             -1, 2
         ),
@@ -249,7 +256,7 @@ def test_the_order_of_the_inputs_changes_nothing(world: World, by: Rules, seed: 
 def test_the_assignment_is_the_best_there_is(world: World, candidates: int) -> None:
     """Against every way to seat everybody: as many as can be, and of those the greatest sum of scores."""
     by = rules(exposure=1, candidates=candidates)
-    gigs, people, _, _ = arrays(world)
+    gigs, people, *_ = arrays(world)
     score = engine._scores(gigs, people, by)
     slots = [place for place, gig in enumerate(world.gigs) for _ in range(max(0, gig.seats - gig.offers))]
     best = (0, 0)
@@ -347,7 +354,8 @@ def test_neither_the_engine_nor_the_profile_knows_sex_or_age() -> None:
     known = {*People.__dataclass_fields__, *WorkerProfile.model_fields}
     assert known == {
         *("ids", "lat", "lon", "reach_m", "floor", "waited_s", "tier", "minor", "automatic", "has", "known"),
-        *("skills", "certificates", "floor_fen_per_hour", "accepts_automatically", "revision"),
+        *("skills", "certificates", "floor_fen_per_hour", "accepts_automatically", "revision", "refuses"),
+        *("trades_wanted", "trades_unwanted", "only_with_meals", "only_with_lodging", "no_night", "calendar"),
     }
 
 

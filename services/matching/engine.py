@@ -54,7 +54,7 @@ class Gigs(_Rows):
     start: Ints
     end: Ints
     lead_s: Ints
-    """Seconds from now to the start."""
+    """Seconds from now to the start, or until a substitute should be there."""
     pay: Ints
     night: Flags
     needs: Bits

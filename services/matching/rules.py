@@ -8,6 +8,7 @@ from typing import Annotated, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shared.contracts.terms import Code
 from shared.rules import COUNTRY, Figures, Shipped
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -31,6 +32,53 @@ class Weights(BaseModel):
         return self
 
 
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Excuses(Section):
+    """Reasons for a late cancellation that a clerk may accept, for each side."""
+
+    worker: tuple[Code, ...]
+    employer: tuple[Code, ...]
+
+
+class Cancellation(Section):
+    """What a cancellation at short notice leads to; rules.yaml has the sources."""
+
+    late_hours: Annotated[int, Field(ge=0, le=720)]
+    paid_hours: Annotated[int, Field(ge=0, le=12)]
+    excuses: Excuses
+    excuse_hours: Annotated[int, Field(ge=1, le=720)]
+
+    @property
+    def notice(self) -> timedelta:
+        return timedelta(hours=self.late_hours)
+
+    @property
+    def paid(self) -> timedelta:
+        return timedelta(hours=self.paid_hours)
+
+    @property
+    def decided_within(self) -> timedelta:
+        return timedelta(hours=self.excuse_hours)
+
+
+class Backfill(Section):
+    """How a seat is filled again whose worker did not come."""
+
+    least_minutes: Annotated[int, Field(ge=1)]
+    arrive_minutes: Annotated[int, Field(ge=1)]
+
+    @property
+    def least(self) -> timedelta:
+        return timedelta(minutes=self.least_minutes)
+
+    @property
+    def arrive(self) -> timedelta:
+        return timedelta(minutes=self.arrive_minutes)
+
+
 class Rules(Figures):
     """What a district's market goes by; rules.yaml says what each figure means. `name` is in every offer."""
 
@@ -50,6 +98,8 @@ class Rules(Figures):
     gigs_per_window: Annotated[int, Field(ge=1)]
     people_per_window: Annotated[int, Field(ge=1)]
     windows_kept_days: Annotated[int, Field(ge=1, le=3_650)]
+    cancellation: Cancellation
+    backfill: Backfill
 
     @property
     def offer_stands(self) -> timedelta:

@@ -13,7 +13,7 @@ import h3
 import numpy as np
 
 from services.matching import store
-from services.matching.domain import fen_per_hour
+from services.matching.domain import arrival, fen_per_hour
 from services.matching.engine import Busy, Gigs, Ints, People
 from services.matching.rules import Rules
 from services.matching.store import Gig
@@ -59,7 +59,7 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
         return None
     words = _Words(gigs)
     return Snapshot(
-        _gig_arrays(gigs, seats, offers, words, unit.now),
+        _gig_arrays(gigs, seats, offers, words, rules, unit.now),
         _people_arrays(people, words, unit.now),
         _busy(people, known),
         await _refused(unit, gigs, people),
@@ -103,7 +103,7 @@ def codes_of(skills: Sequence[str], certificates: Sequence[str]) -> set[str]:
 
 
 def _gig_arrays(
-    gigs: Sequence[Gig], seats: dict[str, int], offers: dict[str, int], words: _Words, now: datetime
+    gigs: Sequence[Gig], seats: dict[str, int], offers: dict[str, int], words: _Words, rules: Rules, now: datetime
 ) -> Gigs:
     terms = [gig.terms for gig in gigs]
     asked = [codes_of(term.skills, term.certificates) for term in terms]
@@ -115,7 +115,7 @@ def _gig_arrays(
         lon=np.array([term.place.lon for term in terms]),
         start=_ints(_ms(term.period.start) for term in terms),
         end=_ints(_ms(term.period.end) for term in terms),
-        lead_s=_ints((term.period.start - now).total_seconds() for term in terms),
+        lead_s=_ints((arrival(term.period, now, rules.backfill.arrive) - now).total_seconds() for term in terms),
         pay=_ints(fen_per_hour(term.pay, term.period) for term in terms),
         night=np.array([term.night_work for term in terms]),
         needs=np.array([words.of(codes) for codes in asked], np.uint64),

@@ -30,7 +30,7 @@ from services.workers import market as presences
 from services.workers import store as workers
 from shared import clock
 from shared.audit import audit
-from shared.contracts.matching import PlacementCancelled, PlacementMade
+from shared.contracts.matching import PlacementMade
 from shared.problems import Text
 from shared.store import Store
 from shared.unit import Database, Document, Unit
@@ -342,16 +342,7 @@ class _Look:
             placement, agreement = await self._placement(id), await unit.get(rights.Agreement, id)
             if placement is None or placement.status != "cancelled" or agreement is None or agreement.void_at:
                 return False
-            names = {"gig_id", "seat", "worker_id", "employer_id", "district"}
-            await rights_handlers.void(
-                PlacementCancelled(
-                    placement_id=id,
-                    by=placement.cancelled_by or "market",
-                    at=placement.cancelled_at or unit.now,
-                    **placement.model_dump(include=names),
-                ),
-                unit,
-            )
+            await rights_handlers.void(deals.cancelled(placement), unit)
             return agreement.void_at is not None
 
         return mend
@@ -601,6 +592,27 @@ TIMED = (
         deals.CONFIRMATION,
         lambda now: {"status": "awaiting-confirmation"},
         lambda placement, now: placement.confirm_by if placement.status == "awaiting-confirmation" else None,
+    ),
+    Timed(
+        "matching",
+        matching.Placement,
+        deals.EXCUSE,
+        lambda now: {"excuse_state": "waiting"},
+        lambda placement, now: placement.excuse_until if placement.excuse_state == "waiting" else None,
+    ),
+    Timed(
+        "matching",
+        matching.Gig,
+        deals.BACKFILL_END,
+        lambda now: {"backfill_until": {"$gt": now}},
+        lambda gig, now: gig.backfill_until,
+    ),
+    Timed(
+        "rights",
+        rights.Shift,
+        attendance.NO_SHOW,
+        lambda now: {"status": "planned"},
+        lambda shift, now: attendance.missed_at(shift, now) if shift.status == "planned" else None,
     ),
     Timed(
         "rights",

@@ -6,15 +6,15 @@ from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from fastapi import BackgroundTasks, Depends, Query, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from services.matching import deals, store, why
-from services.matching.domain import PlacementStatus
+from services.matching.domain import ExcuseState, PlacementStatus
 from services.matching.store import Gig, Offer, Placement
-from shared.auth import Caller, Employer, Worker, any_of
+from shared.auth import Caller, Clerk, Employer, Worker, any_of
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
-from shared.contracts.terms import District, Instant
+from shared.contracts.terms import Code, District, Fen, Instant
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Invalid, Missing, Text
 from shared.rulebook import add_routes
@@ -38,7 +38,10 @@ After = Annotated[str | None, Query(max_length=80)]
 
 
 class OfferView(BaseModel):
-    """A gig offered to the caller. `reasons` hold a code and its figure; `weights` names the rules that made it."""
+    """A gig offered to the caller. `reasons` hold a code and its figure; `weights` names the rules that made it.
+
+    `arrive_by` where the shift has begun and a substitute is looked for.
+    """
 
     offer_id: str
     gig_id: str
@@ -50,6 +53,7 @@ class OfferView(BaseModel):
     weights: str
     made_at: Instant
     expires_at: Instant
+    arrive_by: Instant | None
     placement_id: str | None
 
     @classmethod
@@ -170,7 +174,10 @@ def _offer_cursor(after: str | None) -> tuple[bool, str] | None:
 
 
 class PlacementView(BaseModel):
-    """A worker in a seat of a gig. The employer sees of the worker an id, never why they were chosen."""
+    """A worker in a seat of a gig. The employer sees of the worker an id, never why they were chosen.
+
+    `compensation_fen` is what the employer owes for having cancelled late, unless its excuse is accepted.
+    """
 
     placement_id: str
     gig_id: str
@@ -184,6 +191,13 @@ class PlacementView(BaseModel):
     confirm_by: Instant | None
     cancelled_by: str | None
     cancelled_at: Instant | None
+    cancelled_for: Code | None
+    arrive_by: Instant | None
+    late: bool
+    compensation_fen: Fen
+    excuse: Code | None
+    excuse_state: ExcuseState | None
+    excuse_until: Instant | None
 
     @classmethod
     def of(cls, placement: Placement) -> "PlacementView":
@@ -219,14 +233,73 @@ async def gig_placements(
     return _page(await store.placements_where(unit, "gig_id", gig_id, after=after, limit=limit + 1), limit)
 
 
-@routes.post("/placements/{placement_id}/cancel")
-async def cancel_placement(placement_id: str, party: Party, unit: InUnit) -> PlacementView:
-    """Cancel a placement before its shift starts; the seat is open again.
+class CancellationView(BaseModel):
+    """What it would lead to if the caller cancelled now. `in_time_until`: before that, or then, it is not late.
 
-    409: `placement-ended`, `shift-started`.
+    `excuses` are the reasons that a clerk may accept for a late one.
+    """
+
+    placement_id: str
+    late: bool
+    compensation_fen: Fen
+    in_time_until: Instant
+    excuses: list[Code]
+
+
+class Cancellation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    excuse: Code | None = None
+
+
+@routes.get("/placements/{placement_id}/cancellation")
+async def cancellation_cost(placement_id: str, party: Party, unit: InUnit) -> CancellationView:
+    """What cancelling now would lead to, before it is done. 409: `placement-ended`, `shift-started`."""
+    placement, side = await _own_placement(unit, placement_id, party), _side(party)
+    rules = await store.RULES.of(unit, placement.district)
+    late, compensation_fen = deals.cost(placement, side, rules, unit.now)
+    return CancellationView(
+        placement_id=placement.id,
+        late=late,
+        compensation_fen=compensation_fen,
+        in_time_until=placement.begins - rules.cancellation.notice,
+        excuses=list(getattr(rules.cancellation.excuses, side)),
+    )
+
+
+@routes.post("/placements/{placement_id}/cancel")
+async def cancel_placement(
+    placement_id: str, party: Party, unit: InUnit, body: Cancellation | None = None
+) -> PlacementView:
+    """Cancel a placement before its shift starts; the seat is open again, and the answer says what is owed.
+
+    409: `placement-ended`, `shift-started`; 422 for an excuse that is not on the list.
     """
     placement = await _own_placement(unit, placement_id, party)
-    await deals.cancel(unit, placement, "worker" if party.role == "worker" else "employer")
+    await deals.cancel(unit, placement, _side(party), body.excuse if body else None)
+    return PlacementView.of(placement)
+
+
+class Decision(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    accepted: bool
+
+
+@routes.get("/excuses")
+async def waiting_excuses(clerk: Clerk, unit: InUnit, limit: Limit = 20, after: After = None) -> PlacementPage:
+    """Late cancellations of the clerk's districts whose excuse waits for a decision, the oldest first."""
+    districts = None if clerk.role == "operator" else clerk.districts
+    return _page(await store.excuses_in(unit, districts, after=after, limit=limit + 1), limit)
+
+
+@routes.post("/placements/{placement_id}/excuse")
+async def decide_excuse(placement_id: str, decision: Decision, clerk: Clerk, unit: InUnit) -> PlacementView:
+    """Accept the excuse for a late cancellation, which then has no consequence, or do not. 409: `no-excuse-waits`."""
+    placement = await unit.get(Placement, placement_id)
+    if placement is None or not clerk.covers(placement.district):
+        raise Missing(PLACEMENT)
+    deals.decide_excuse(unit, placement, accepted=decision.accepted)
     return PlacementView.of(placement)
 
 
@@ -253,6 +326,10 @@ async def _own_placement(unit: Unit, id: str, party: Caller) -> Placement:
 
 def _field(party: Caller) -> str:
     return "worker_id" if party.role == "worker" else "employer_id"
+
+
+def _side(party: Caller) -> deals.Side:
+    return "worker" if party.role == "worker" else "employer"
 
 
 def _page(found: list[Placement], limit: int) -> PlacementPage:

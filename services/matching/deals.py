@@ -5,8 +5,8 @@ Where a move is not allowed it raises a `Conflict` before it has written anythin
 
 import random
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
 
 from opentelemetry import context, propagate
 
@@ -14,19 +14,23 @@ from services.matching import domain, store
 from services.matching.rules import Hours, Rules
 from services.matching.store import Commitments, Gig, Offer, Placement, Profile, Seat
 from shared import clock
-from shared.contracts.matching import OfferDeclined, OfferExpired, PlacementCancelled, PlacementMade
+from shared.contracts.matching import ExcuseDecided, OfferDeclined, OfferExpired, PlacementCancelled, PlacementMade
 from shared.contracts.posting import GigTerms
-from shared.problems import Conflict, Text
+from shared.problems import Conflict, Invalid, Text
 from shared.telemetry import METRICS
 from shared.unit import Unit
 
 OFFER_EXPIRY = "offer-expiry"
 CONFIRMATION = "confirmation"
+EXCUSE = "excuse"
+BACKFILL_END = "backfill-end"
 
 CHOICE = 32
 """An acceptance chooses at random among so many open seats, so that a crowd does not meet at one document."""
 
 Side = Literal["worker", "employer"]
+
+PARTIES = frozenset({"gig_id", "worker_id", "employer_id", "district"})
 
 OFFER_EXPIRED = Text("This offer stood until {expires_at}.", "该邀约有效期至 {expires_at}，已过期。")
 GIG_FULL = Text("All seats of this gig are taken.", "该岗位名额已满。")
@@ -74,6 +78,8 @@ SHIFT_STARTED = Text(
     "The shift began at {start}, so it can no longer be cancelled.", "班次已于 {start} 开始，不能再取消。"
 )
 NOTHING_TO_CONFIRM = Text("This placement needs no confirmation.", "该录用无需确认。")
+NO_EXCUSE = Text("must be one of: {choices}", "应为以下之一：{choices}")
+NO_EXCUSE_WAITS = Text("No excuse waits for a decision here.", "此处没有待审核的取消理由。")
 CONFIRM_LATE = Text("This could be confirmed until {confirm_by}.", "确认期限为 {confirm_by}，已过期。")
 
 
@@ -104,7 +110,7 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     seats = await store.free_seats(unit, offer.gig_id, limit=CHOICE)
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
-    return take(unit, offer, random.choice(seats), commitments, confirmation_due(offer, rules, unit.now))
+    return take(unit, offer, random.choice(seats), commitments, confirmation_due(offer, gig, rules, unit.now))
 
 
 def _must_stand(offer: Offer, now: datetime) -> None:
@@ -146,11 +152,12 @@ def hours_conflict(commitments: Commitments, terms: GigTerms, hours: Hours, *, m
     return None
 
 
-def confirmation_due(offer: Offer, rules: Rules, now: datetime) -> datetime | None:
+def confirmation_due(offer: Offer, gig: Gig, rules: Rules, now: datetime) -> datetime | None:
     """By when the employer must confirm an acceptance that comes now; None for an instant gig."""
     if offer.terms.hiring == "instant":
         return None
-    return min(now + rules.confirm_within, offer.terms.period.start)
+    start = offer.terms.period.start
+    return min(now + rules.confirm_within, start if now < start else gig.open_until(now) or now)
 
 
 def take(
@@ -164,6 +171,7 @@ def take(
         status="awaiting-confirmation" if confirm_by else "placed",
         at=unit.now,
         confirm_by=confirm_by,
+        arrive_by=_arrive_by(offer, confirm_by, unit.now),
         **offer.model_dump(include={"gig_id", "worker_id", "employer_id", "district", "checked_in_at"}),
         terms=offer.terms,
         after=[
@@ -183,6 +191,12 @@ def take(
         _announce(unit, placement, commitments)
     unit.nudge(offer.district)
     return placement
+
+
+def _arrive_by(offer: Offer, confirm_by: datetime | None, now: datetime) -> datetime | None:
+    """A substitute who must be confirmed does not set out before that."""
+    wait = confirm_by - now if confirm_by else timedelta()
+    return offer.arrive_by + wait if offer.arrive_by else None
 
 
 async def decline(unit: Unit, offer: Offer) -> None:
@@ -247,7 +261,7 @@ def _announce(unit: Unit, placement: Placement, commitments: Commitments) -> Non
 
 def made(placement: Placement) -> PlacementMade:
     """What is said of a placement when it is one."""
-    names = {"offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "at"}
+    names = {"offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "at", "arrive_by"}
     return PlacementMade(placement_id=placement.id, terms=placement.terms, **placement.model_dump(include=names))
 
 
@@ -272,28 +286,48 @@ async def lapse(unit: Unit, placement: Placement) -> None:
     unit.publish(OfferExpired(**_names(offer), reason="unconfirmed"))
 
 
-async def cancel(unit: Unit, placement: Placement, by: Side) -> None:
-    """Undo a placement before its shift starts. The pair is not brought together for this gig again.
+class Cost(NamedTuple):
+    """What a cancellation leads to: it is `late`, and this is what an employer owes for that, in fen."""
+
+    late: bool
+    compensation_fen: int
+
+
+def cost(placement: Placement, by: Side, rules: Rules, now: datetime) -> Cost:
+    """What it would lead to if a side cancelled now: nothing where others have not heard of the placement.
 
     Raises `Conflict`: placement-ended, shift-started.
     """
     if not placement.stands:
         raise Conflict("placement-ended", PLACEMENT_ENDED)
-    if unit.now >= placement.terms.period.start:
-        raise Conflict("shift-started", SHIFT_STARTED, start=placement.terms.period.start.isoformat())
+    if now >= placement.begins:
+        raise Conflict("shift-started", SHIFT_STARTED, start=placement.begins.isoformat())
+    short = rules.cancellation
+    if placement.status != "placed" or not domain.is_late(placement.begins, now, short.notice):
+        return Cost(late=False, compensation_fen=0)
+    terms, usual = placement.terms, rules.usual_fen_per_hour
+    owed = domain.compensation_fen(terms.pay, terms.period, short.paid, usual) if by == "employer" else 0
+    return Cost(late=True, compensation_fen=owed)
+
+
+async def cancel(unit: Unit, placement: Placement, by: Side, excuse: str | None = None) -> None:
+    """Undo a placement before its shift starts. The pair is not brought together for this gig again.
+
+    A late one's excuse waits for a clerk; in time none is needed, and none is kept.
+    Raises `Conflict` as `cost` does, and `Invalid` for an excuse that is not on the side's list.
+    """
+    rules = await store.RULES.of(unit, placement.district)
+    choices = getattr(rules.cancellation.excuses, by)
+    if excuse is not None and excuse not in choices:
+        raise Invalid("excuse", NO_EXCUSE, choices=", ".join(choices))
+    placement.late, placement.compensation_fen = cost(placement, by, rules, unit.now)
+    if placement.late and excuse:
+        placement.excuse, placement.excuse_state = excuse, "waiting"
+        placement.excuse_until = unit.now + rules.cancellation.decided_within
+        unit.set_timer(EXCUSE, placement.id, placement.excuse_until)
     announced = placement.status == "placed"
-    await _release(unit, placement)
-    placement.status, placement.cancelled_by, placement.cancelled_at = "cancelled", by, unit.now
-    offer = await _refuse_pair(unit, placement)
+    offer = await _undo(unit, placement, by)
     if announced:
-        unit.publish(
-            PlacementCancelled(
-                placement_id=placement.id,
-                **placement.model_dump(include={"gig_id", "seat", "worker_id", "employer_id", "district"}),
-                by=by,
-                at=unit.now,
-            )
-        )
         return
     unit.cancel_timer(CONFIRMATION, placement.id)
     if by == "worker":
@@ -304,11 +338,70 @@ async def cancel(unit: Unit, placement: Placement, by: Side) -> None:
         unit.publish(OfferExpired(**_names(offer), reason="unconfirmed"))
 
 
+async def replace(unit: Unit, placement: Placement) -> None:
+    """Its worker did not come: the seat is for somebody else, as long as that is of use."""
+    gig = await _gig_of(unit, placement)
+    rules = await store.RULES.of(unit, placement.district)
+    gig.backfill_until = gig.terms.period.end - rules.backfill.least
+    unit.set_timer(BACKFILL_END, gig.id, gig.backfill_until)
+    await _undo(unit, placement, "market", "no-show")
+
+
+async def end_backfill(unit: Unit, gig: Gig) -> None:
+    """It is too late for a substitute. A gig that is not closed yet keeps its seats until it is."""
+    for seat in await store.seats_of(unit, gig.id) if gig.closed else []:
+        if seat.open:
+            unit.delete(seat)
+    unit.nudge(gig.district)
+
+
+async def _undo(unit: Unit, placement: Placement, by: Side | Literal["market"], reason: str | None = None) -> Offer:
+    """End a placement, and say so if others have heard of it; returns its offer, which is not made again."""
+    announced = placement.status == "placed"
+    await _release(unit, placement)
+    placement.status, placement.cancelled_by, placement.cancelled_at = "cancelled", by, unit.now
+    placement.cancelled_for = reason
+    if announced:
+        unit.publish(cancelled(placement))
+    return await _refuse_pair(unit, placement)
+
+
+def cancelled(placement: Placement) -> PlacementCancelled:
+    """What is said of a placement when it was cancelled."""
+    return PlacementCancelled(
+        placement_id=placement.id,
+        **placement.model_dump(include={*PARTIES, "seat", "late", "excuse"}),
+        by=placement.cancelled_by,
+        at=placement.cancelled_at,
+        compensation_fen=0 if placement.excuse else placement.compensation_fen,
+        reason=placement.cancelled_for,
+    )
+
+
+def decide_excuse(unit: Unit, placement: Placement, *, accepted: bool) -> None:
+    """A clerk decides on the excuse for a late cancellation. Raises `Conflict`: no-excuse-waits."""
+    if placement.excuse_state != "waiting":
+        raise Conflict("no-excuse-waits", NO_EXCUSE_WAITS)
+    placement.excuse_state = "accepted" if accepted else "refused"
+    unit.save(placement)
+    unit.cancel_timer(EXCUSE, placement.id)
+    unit.publish(
+        ExcuseDecided(
+            placement_id=placement.id,
+            **placement.model_dump(include={*PARTIES, "excuse"}),
+            by="worker" if placement.cancelled_by == "worker" else "employer",
+            accepted=accepted,
+            compensation_fen=0 if accepted else placement.compensation_fen,
+            at=unit.now,
+        )
+    )
+
+
 async def _release(unit: Unit, placement: Placement) -> None:
     """Free the seat and the worker's time."""
-    gig = await unit.get(Gig, placement.gig_id)
+    gig = await _gig_of(unit, placement)
     seat = await unit.get(Seat, store.seat_id(placement.gig_id, placement.seat))
-    if gig is None or seat is None or seat.placement_id != placement.id:
+    if seat is None or seat.placement_id != placement.id:
         raise LookupError(f"placement {placement.id} has no seat")
     await free(unit, gig, seat, announced=placement.status == "placed")
     commitments = await commitments_of(unit, placement.worker_id)
@@ -318,13 +411,14 @@ async def _release(unit: Unit, placement: Placement) -> None:
 
 
 async def free(unit: Unit, gig: Gig, seat: Seat, *, announced: bool = True) -> None:
-    """Nobody has this seat any more: it is open again, or gone when its gig is closed or was given fewer seats.
+    """Nobody has this seat any more: it is open again, or gone when its gig takes nobody or was given fewer seats.
 
     `announced`: others have heard of the placement that had it.
     """
     seat.after = seat.placement_id if announced else seat.after
-    if gig.closed is None and await store.seat_count(unit, gig.id) <= gig.terms.headcount:
-        seat.open, seat.placement_id, seat.until = True, None, gig.ends
+    until = gig.open_until(unit.now) or (gig.ends if gig.closed is None else None)
+    if until and await store.seat_count(unit, gig.id) <= gig.terms.headcount:
+        seat.open, seat.placement_id, seat.until = True, None, until
         unit.save(seat)
     else:
         unit.delete(seat)
@@ -332,6 +426,13 @@ async def free(unit: Unit, gig: Gig, seat: Seat, *, announced: bool = True) -> N
             gig.freed[str(seat.number)] = seat.after
     unit.save(gig)
     unit.nudge(gig.district)
+
+
+async def _gig_of(unit: Unit, placement: Placement) -> Gig:
+    gig = await unit.get(Gig, placement.gig_id)
+    if gig is None:
+        raise LookupError(f"placement {placement.id} has no gig")
+    return gig
 
 
 async def _refuse_pair(unit: Unit, placement: Placement) -> Offer:

@@ -21,6 +21,9 @@ ExpiryReason = Literal["time", "filled", "closed", "amended", "gone", "unconfirm
 PlacementStatus = Literal["awaiting-confirmation", "placed", "cancelled", "lapsed"]
 """`lapsed`: the employer did not confirm in time, so that there never was a placement to others."""
 
+ExcuseState = Literal["waiting", "accepted", "refused"]
+"""Of the excuse for a late cancellation: `waiting` for a clerk."""
+
 DAY_MINUTES = 24 * 60
 WORKING_HOURS = 8
 """Hours of a working day (Labour Law, art. 36)."""
@@ -309,9 +312,23 @@ def offer_fate(
     return None if present else "gone"
 
 
-def offer_end(stands_until: datetime, terms: GigTerms, present_until: datetime) -> datetime:
-    """An offer ends with its time, its gig's validity, its shift's start or the worker's presence if earlier."""
-    return min(stands_until, terms.valid_until, terms.period.start, present_until)
+def arrival(period: Period, now: datetime, within: timedelta) -> datetime:
+    """When somebody who takes a gig now should be there: at its start, or so soon from now once that has passed."""
+    return period.start if now < period.start else now + within
+
+
+def is_late(start: datetime, now: datetime, notice: timedelta) -> bool:
+    """True when less than the notice is left before the start; exactly so much is in time."""
+    return start - now < notice
+
+
+def compensation_fen(pay: Pay, period: Period, most: timedelta, usual_fen_per_hour: int) -> int:
+    """What an employer owes that cancels late, in fen: the pay of the shift, for at most so long of it, half a fen up.
+
+    Piece work has no pay of an hour; `usual_fen_per_hour` stands for it.
+    """
+    minutes = min(period.minutes, most // timedelta(minutes=1))
+    return ((fen_per_hour(pay, period) or usual_fen_per_hour) * minutes + 30) // 60
 
 
 def quantile(ordered: Sequence[int], share: float) -> int | None:

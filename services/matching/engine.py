@@ -58,7 +58,7 @@ class Gigs(_Rows):
     day: Ints
     """The local day it begins on, as a number."""
     lead_s: Ints
-    """Seconds from now to the start."""
+    """Seconds from now to the start, or until a substitute should be there."""
     pay: Ints
     tags: Bits
     """What of them some people do not take, as bits: shape (gigs, words)."""

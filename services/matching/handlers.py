@@ -8,6 +8,7 @@ from opentelemetry import propagate
 from services.matching import deals, domain, store
 from services.matching.store import Gig, Placement, Profile, Seat, Waiting
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted
+from shared.contracts.rights import ShiftMissed
 from shared.contracts.workers import WorkerChanged, WorkerCheckedIn, WorkerCheckedOut, WorkerProfile
 from shared.problems import Conflict, Text
 from shared.reactions import Reactions
@@ -33,7 +34,10 @@ async def amend_gig(event: GigAmended, unit: Unit) -> None:
 
 @react.to(GigClosed, needs=lambda event: [(Gig, event.gig_id)])
 async def close_gig(event: GigClosed, unit: Unit) -> None:
-    """Take its open seats away: nobody can accept what has no seat. Placements keep theirs."""
+    """Take its open seats away: nobody can accept what has no seat. Placements keep theirs.
+
+    One whose time is over keeps those of people who did not come, for a substitute.
+    """
     gig = await unit.get(Gig, event.gig_id)
     if gig is None:
         raise Conflict("unknown-gig", UNKNOWN_GIG)
@@ -42,7 +46,7 @@ async def close_gig(event: GigClosed, unit: Unit) -> None:
     gig.closed = event.reason
     unit.save(gig)
     for seat in await store.seats_of(unit, gig.id):
-        if seat.open:
+        if seat.open and not (gig.takes(unit.now) and unit.now < seat.until):
             unit.delete(seat)
     unit.nudge(gig.district)
 
@@ -136,6 +140,17 @@ async def _newest_profile(worker_id: str, said: WorkerProfile, unit: Unit) -> Wo
     return known.profile
 
 
+# --- shifts ----------------------------------------------------------------------------------------------------------
+
+
+@react.to(ShiftMissed, needs=lambda event: [(Placement, event.placement_id)])
+async def refill(event: ShiftMissed, unit: Unit) -> None:
+    """Rights alone knows who came; what it says cannot be overtaken by a start."""
+    placement = await unit.get(Placement, event.placement_id)
+    if placement and placement.status == "placed":
+        await deals.replace(unit, placement)
+
+
 # --- times -----------------------------------------------------------------------------------------------------------
 
 
@@ -149,6 +164,21 @@ async def end_confirmation(timer: Timer, unit: Unit) -> None:
     placement = await unit.get(Placement, timer.subject)
     if placement and placement.status == "awaiting-confirmation":
         await deals.lapse(unit, placement)
+
+
+@react.at(deals.EXCUSE)
+async def decide_excuse(timer: Timer, unit: Unit) -> None:
+    """No clerk decided in time: what is not refuted is taken as a worker said it, and not as an employer did."""
+    placement = await unit.get(Placement, timer.subject)
+    if placement and placement.excuse_state == "waiting":
+        deals.decide_excuse(unit, placement, accepted=placement.cancelled_by == "worker")
+
+
+@react.at(deals.BACKFILL_END)
+async def end_backfill(timer: Timer, unit: Unit) -> None:
+    gig = await unit.get(Gig, timer.subject)
+    if gig:
+        await deals.end_backfill(unit, gig)
 
 
 def _trace() -> dict[str, str]:

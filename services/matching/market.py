@@ -22,7 +22,7 @@ from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from pymongo.errors import PyMongoError
 
 from services.matching import deals, engine, record, snapshot, store
-from services.matching.domain import ExpiryReason, fits, offer_end, offer_fate
+from services.matching.domain import ExpiryReason, fits, offer_fate
 from services.matching.engine import Offers
 from services.matching.rules import Rules
 from services.matching.snapshot import Snapshot
@@ -237,7 +237,7 @@ async def _make(
             placement = None
             if proposal.automatic and spare[gig.id]:
                 seats[gig.id] -= 1
-                confirm_by = deals.confirmation_due(offer, rules, unit.now)
+                confirm_by = deals.confirmation_due(offer, gig, rules, unit.now)
                 placement = deals.take(unit, offer, spare[gig.id].pop(), commitments, confirm_by)
             else:
                 offered[gig.id] = offered.get(gig.id, 0) + 1
@@ -292,11 +292,13 @@ def _offer(
     rules: Rules,
     kept: Window,
 ) -> Offer:
-    """An offer, not saved yet. It carries the trace in which it is made."""
+    """An offer, not saved yet. It ends with its time, its gig's or the worker's presence, and carries its trace."""
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     first, commitments.offered_checkin = commitments.offered_checkin != waiting.checkin_id, waiting.checkin_id
     delay = unit.now - max(gig.at, waiting.at)
+    expires_at = min(unit.now + rules.offer_stands, gig.open_until(unit.now) or unit.now, waiting.until)
+    begun = unit.now >= gig.terms.period.start
     return Offer(
         id=clock.new_id(),
         gig_id=gig.id,
@@ -317,7 +319,8 @@ def _offer(
         checked_in_at=waiting.at,
         present_until=waiting.until,
         made_at=unit.now,
-        expires_at=offer_end(unit.now + rules.offer_stands, gig.terms, waiting.until),
+        expires_at=expires_at,
+        arrive_by=expires_at + rules.backfill.arrive if begun else None,
         trace=carrier,
     )
 
@@ -337,6 +340,7 @@ def _said(offer: Offer) -> OfferMade:
                 "checked_in_at",
                 "made_at",
                 "expires_at",
+                "arrive_by",
             }
         ),
     )

@@ -33,13 +33,15 @@ class Weights(BaseModel):
         return self
 
 
-class Hours(BaseModel):
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Hours(Section):
     """Minutes that nobody works beyond, whoever the employers are, and the rest between two days' work.
 
     Labour Law, art. 36 and 41; Labour Contract Law, art. 68 (rules.yaml says which is which).
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     day_minutes: Annotated[int, Field(ge=1, le=1440)]
     overtime_minutes: Annotated[int, Field(ge=0, le=1440)]
@@ -48,14 +50,55 @@ class Hours(BaseModel):
     rest_minutes: Annotated[int, Field(ge=0, le=1440)]
 
 
-class Minors(BaseModel):
+class Minors(Section):
     """What nobody from 16 to 18 is offered, each with its source: hazards and certificates of a gig, and trades."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     hazards: Mapping[Code, str]
     certificates: Mapping[Code, str]
     trades: Mapping[Trade, str]
+
+
+class Excuses(Section):
+    """Reasons for a late cancellation that a clerk may accept, for each side."""
+
+    worker: tuple[Code, ...]
+    employer: tuple[Code, ...]
+
+
+class Cancellation(Section):
+    """What a cancellation at short notice leads to; rules.yaml has the sources."""
+
+    late_hours: Annotated[int, Field(ge=0, le=720)]
+    paid_hours: Annotated[int, Field(ge=0, le=12)]
+    excuses: Excuses
+    excuse_hours: Annotated[int, Field(ge=1, le=720)]
+
+    @property
+    def notice(self) -> timedelta:
+        return timedelta(hours=self.late_hours)
+
+    @property
+    def paid(self) -> timedelta:
+        return timedelta(hours=self.paid_hours)
+
+    @property
+    def decided_within(self) -> timedelta:
+        return timedelta(hours=self.excuse_hours)
+
+
+class Backfill(Section):
+    """How a seat is filled again whose worker did not come."""
+
+    least_minutes: Annotated[int, Field(ge=1)]
+    arrive_minutes: Annotated[int, Field(ge=1)]
+
+    @property
+    def least(self) -> timedelta:
+        return timedelta(minutes=self.least_minutes)
+
+    @property
+    def arrive(self) -> timedelta:
+        return timedelta(minutes=self.arrive_minutes)
 
 
 class Rules(Figures):
@@ -79,6 +122,8 @@ class Rules(Figures):
     gigs_per_window: Annotated[int, Field(ge=1)]
     people_per_window: Annotated[int, Field(ge=1)]
     windows_kept_days: Annotated[int, Field(ge=1, le=3_650)]
+    cancellation: Cancellation
+    backfill: Backfill
 
     @property
     def offer_stands(self) -> timedelta:

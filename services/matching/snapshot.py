@@ -16,6 +16,7 @@ from services.matching import store
 from services.matching.domain import (
     Cap,
     Commitment,
+    arrival,
     away,
     codes_of,
     fen_per_hour,
@@ -80,7 +81,7 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
     tagged = [tags(gig.terms, rules, store.zone()) for gig in gigs]
     words, marks = _Words(asked), _Words(tagged)
     return Snapshot(
-        _gig_arrays(gigs, seats, offers, words, asked, marks, tagged, unit.now),
+        _gig_arrays(gigs, seats, offers, words, asked, marks, tagged, rules, unit.now),
         _people_arrays(people, words, marks, {gig.terms.occupation for gig in gigs}, unit.now),
         _busy(gigs, people, known, rules),
         _caps(gigs, people, known, rules),
@@ -127,6 +128,7 @@ def _gig_arrays(
     asked: Sequence[set[str]],
     marks: _Words,
     tagged: Sequence[set[str]],
+    rules: Rules,
     now: datetime,
 ) -> Gigs:
     terms = [gig.terms for gig in gigs]
@@ -139,7 +141,7 @@ def _gig_arrays(
         start=_ints(_ms(term.period.start) for term in terms),
         end=_ints(_ms(term.period.end) for term in terms),
         day=_ints(local_day(term.period.start, store.zone()) for term in terms),
-        lead_s=_ints((term.period.start - now).total_seconds() for term in terms),
+        lead_s=_ints((arrival(term.period, now, rules.backfill.arrive) - now).total_seconds() for term in terms),
         pay=_ints(fen_per_hour(term.pay, term.period) for term in terms),
         tags=np.array([marks.of(found) for found in tagged], np.uint64),
         needs=np.array([words.of(codes) for codes in asked], np.uint64),

@@ -4,7 +4,8 @@ No invariant rests on who runs: a seat is one document, so a gig cannot be overf
 document, so two overlapping ones cannot both be written; an index allows a worker one open offer.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple
@@ -12,7 +13,15 @@ from zoneinfo import ZoneInfo
 
 from pymongo import ASCENDING, DESCENDING, IndexModel
 
-from services.matching.domain import CAPS_LOOK_BACK, Commitment, Ended, ExpiryReason, PlacementStatus, quantile
+from services.matching.domain import (
+    CAPS_LOOK_BACK,
+    Commitment,
+    Ended,
+    ExcuseState,
+    ExpiryReason,
+    PlacementStatus,
+    quantile,
+)
 from services.matching.rules import SHIPPED, Rules
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
@@ -33,7 +42,8 @@ class Gig(Document):
     """A gig as its employer says it. `edition` counts changes of its terms other than the headcount.
 
     Whoever makes offers of it, frees a seat of it or changes it also saves it, so that no two of those pass each other.
-    `freed` are seats taken away, by number, with the placement that had each last.
+    `freed` are seats taken away, by number, with the placement that had each last. `backfill_until`: somebody did not
+    come, and until then their seat is offered again.
     """
 
     collection = "gigs"
@@ -44,12 +54,24 @@ class Gig(Document):
     edition: int = 1
     closed: str | None = None
     freed: dict[str, str] = {}
+    backfill_until: datetime | None = None
     at: datetime
     trace: dict[str, str] = {}
 
     def takes(self, now: datetime) -> bool:
         """True while it may be offered and accepted, also when the news of its end is late."""
-        return self.closed is None and now < self.ends
+        return self.open_until(now) is not None
+
+    def open_until(self, now: datetime) -> datetime | None:
+        """Until when a seat that is free now may be offered; None when it may not.
+
+        Once its shift has begun only the seats of those who did not come may be, also when its validity ended in time:
+        the post was answered. What the employer closed, or lost, stays closed.
+        """
+        if now < self.ends:
+            return self.ends if self.closed is None else None
+        again = self.closed in (None, "expired") and self.backfill_until is not None and now < self.backfill_until
+        return self.backfill_until if again else None
 
     @property
     def ends(self) -> datetime:
@@ -173,6 +195,7 @@ class Offer(Document):
     present_until: datetime
     made_at: datetime
     expires_at: datetime
+    arrive_by: datetime | None = None
     open: bool = True
     ended: Ended | None = None
     reason: ExpiryReason | None = None
@@ -185,6 +208,9 @@ class Placement(Document):
     """A worker in a seat, under the terms of the offer that was accepted.
 
     `after` are placements whose ends made it possible: the seat's last, and what the worker had at these hours.
+    `arrive_by` of a substitute: the shift has begun. `cancelled_for` is the market's own reason. `late` was its
+    cancellation; `compensation_fen` is what the employer owes for that, unless its excuse is accepted, which is decided
+    by `excuse_until`.
     """
 
     collection = "placements"
@@ -193,6 +219,9 @@ class Placement(Document):
         IndexModel([("employer_id", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("gig_id", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("district", ASCENDING), ("at", ASCENDING)], partialFilterExpression={"status": "placed"}),
+        IndexModel(
+            [("excuse_state", ASCENDING), ("_id", ASCENDING)], partialFilterExpression={"excuse_state": "waiting"}
+        ),
     )
 
     offer_id: str
@@ -208,7 +237,19 @@ class Placement(Document):
     confirm_by: datetime | None = None
     cancelled_by: str | None = None
     cancelled_at: datetime | None = None
+    cancelled_for: str | None = None
     after: list[str] = []
+    arrive_by: datetime | None = None
+    late: bool = False
+    compensation_fen: int = 0
+    excuse: str | None = None
+    excuse_state: ExcuseState | None = None
+    excuse_until: datetime | None = None
+
+    @property
+    def begins(self) -> datetime:
+        """When its worker should be there."""
+        return self.arrive_by or self.terms.period.start
 
     @property
     def stands(self) -> bool:
@@ -267,8 +308,9 @@ async def seat_count(unit: Unit, gig_id: str) -> int:
 
 
 async def seats_open(unit: Unit, gig_ids: Collection[str]) -> dict[str, int]:
-    """How many open seats these gigs have."""
-    return await _count_by(unit, Seat, {"gig_id": {"$in": list(gig_ids)}, "open": True}, "gig_id")
+    """How many open seats these gigs have that may be taken now."""
+    query = {"gig_id": {"$in": list(gig_ids)}, "open": True, "until": {"$gt": unit.now}}
+    return await _count_by(unit, Seat, query, "gig_id")
 
 
 async def seats_open_in(unit: Unit, district: str) -> dict[str, int]:
@@ -277,8 +319,8 @@ async def seats_open_in(unit: Unit, district: str) -> dict[str, int]:
 
 
 async def free_seats(unit: Unit, gig_id: str, *, limit: int) -> list[Seat]:
-    """Some open seats of a gig."""
-    return await unit.find(Seat, {"gig_id": gig_id, "open": True}, limit=limit)
+    """Some open seats of a gig that may be taken now."""
+    return await unit.find(Seat, {"gig_id": gig_id, "open": True, "until": {"$gt": unit.now}}, limit=limit)
 
 
 async def gigs(unit: Unit, ids: Iterable[str]) -> dict[str, Gig]:
@@ -402,6 +444,16 @@ async def placements_where(unit: Unit, field: str, value: str, *, after: str | N
     """Placements of a worker, an employer or a gig, the newest first; `after` is the last one's id."""
     query = {field: value, **({"_id": {"$lt": after}} if after else {})}
     return await unit.find(Placement, query, sort=[("_id", DESCENDING)], limit=limit)
+
+
+async def excuses_in(unit: Unit, districts: Sequence[str] | None, *, after: str | None, limit: int) -> list[Placement]:
+    """Placements whose excuse waits for a clerk, the oldest first; `districts` may be prefixes, None for all."""
+    query: dict[str, Any] = {"excuse_state": "waiting"}
+    if districts is not None:
+        query["district"] = {"$regex": f"^({'|'.join(map(re.escape, districts))})"} if districts else {"$in": []}
+    if after:
+        query["_id"] = {"$gt": after}
+    return await unit.find(Placement, query, sort=[("_id", ASCENDING)], limit=limit)
 
 
 # --- the whole market ------------------------------------------------------------------------------------------------

@@ -65,8 +65,8 @@ TEXTS = {
         "您在 {start} 至 {end} 已有约定的工作，与该岗位时间冲突。",
     ),
     "refused": Text(
-        "You are not brought together again: you had declined it, a placement in it had ended, or one of you asked not to "
-        "be.",
+        "You are not brought together again: you had declined it, a placement in it had ended, or one of you asked not "
+        "to be.",
         "该岗位不再为您匹配：您此前拒绝过、在该岗位的录用已结束，或双方中有一方不愿再匹配。",
     ),
     "others-first": Text(

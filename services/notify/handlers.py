@@ -10,7 +10,7 @@ from services.notify.domain import about, kind_of
 from services.notify.store import Contact, Delivery, Gig, Mailbox, Message, Standing
 from services.notify.texts import TEMPLATES, Fact, Part
 from shared.contracts import Event
-from shared.contracts.matching import OfferExpired, OfferMade, PlacementCancelled, PlacementMade
+from shared.contracts.matching import ExcuseDecided, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
 from shared.contracts.posting import (
     EmployerSuspended,
     EmployerVerified,
@@ -22,7 +22,7 @@ from shared.contracts.posting import (
     GigTerms,
     ReviewDecided,
 )
-from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftStarted
+from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftMissed, ShiftStarted
 from shared.reactions import Reactions
 from shared.unit import Document, Unit
 
@@ -147,11 +147,29 @@ async def tell_of_placement(event: PlacementMade, unit: Unit) -> None:
 
 @react.to(PlacementCancelled, needs=people(*BOTH))
 async def tell_of_cancelled_placement(event: PlacementCancelled, unit: Unit) -> None:
+    """Both know already that nobody came."""
+    facts: dict[str, Fact] = {"by": event.by, "notice": "late" if event.late else "in-time"}
+    for part in () if event.reason == "no-show" else BOTH:
+        await tell(unit, event, part, facts, context=_placement(event))
+
+
+@react.to(ExcuseDecided, needs=people(*BOTH))
+async def tell_of_excuse(event: ExcuseDecided, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"by": event.by, "outcome": "accepted" if event.accepted else "refused"}
     for part in BOTH:
-        await tell(unit, event, part, {"by": event.by}, context=_placement(event))
+        await tell(unit, event, part, facts, context=_placement(event))
 
 
-def _placement(event: PlacementCancelled | AgreementMade | ShiftStarted | PayDue | PayConfirmed | PayOverdue) -> str:
+def _placement(
+    event: PlacementCancelled
+    | ExcuseDecided
+    | AgreementMade
+    | ShiftStarted
+    | ShiftMissed
+    | PayDue
+    | PayConfirmed
+    | PayOverdue,
+) -> str:
     return f"placement-made:{event.placement_id}"
 
 
@@ -168,9 +186,15 @@ async def tell_of_start(event: ShiftStarted, unit: Unit) -> None:
     await tell(unit, event, "employer", {"at": event.at}, context=_placement(event))
 
 
+@react.to(ShiftMissed, needs=people(*BOTH))
+async def tell_of_missed_shift(event: ShiftMissed, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"at": event.at}, context=_placement(event))
+
+
 @react.to(PayDue, needs=people(*BOTH))
 async def tell_of_pay(event: PayDue, unit: Unit) -> None:
-    facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at}
+    facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at, "reason": event.reason}
     for part in BOTH:
         await tell(unit, event, part, facts, context=_placement(event))
 

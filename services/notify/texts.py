@@ -79,6 +79,8 @@ def say(kind: str, part: Part, language: Language, facts: Facts, zone: ZoneInfo)
     """A kind of event as one sentence for a person. Raises LookupError for a text or fact that is missing."""
     template = TEMPLATES[kind]
     known: dict[str, Any] = {"title": A_GIG.in_(language), "seat": "–"}
+    # A message from before a fact was added says what its absence meant.
+    known |= {name: words["other"].in_(language) for name, words in template.words.items() if "other" in words}
     for name, fact in facts.items():
         words = template.words.get(name)
         if isinstance(fact, datetime):

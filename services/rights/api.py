@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.rights import attendance, domain
 from services.rights.rules import POLICY
-from services.rights.store import Agreement, Cover, OfPlacement, Payment, Shift, may_read, readable
+from services.rights.store import Agreement, Cover, OfPlacement, Payment, Shift, ShiftStatus, may_read, readable
 from shared.auth import Anyone, Caller, Employer, Worker
 from shared.contracts.posting import GigTerms
 from shared.contracts.rights import PayConfirmed
@@ -27,6 +27,10 @@ NO_COVER = Text(
 )
 ALREADY_STARTED = Text("This shift has started already.", "该班次已经开工。")
 ALREADY_ENDED = Text("This shift has ended already.", "该班次已经收工。")
+MISSED = Text(
+    "Nobody had started this shift in time, so its place was given up and is offered to somebody else.",
+    "该班次未在规定时间内签到开工，名额已放出并另行安排。",
+)
 NOT_STARTED = Text("This shift has not started.", "该班次尚未开工。")
 REFUSALS = {
     "too-early": Text("This shift can be started from {opens} on.", "该班次最早可在 {opens} 开工。"),
@@ -75,13 +79,18 @@ class AgreementPage(BaseModel):
 
 
 class ShiftView(BaseModel):
-    """`minutes` are whole minutes worked within the shift; `automatic` when the worker did not end it."""
+    """`minutes` are whole minutes worked within the shift; `automatic` when the worker did not end it.
+
+    `missed`: nobody came in time, and the seat is for somebody else. `arrive_by` of a substitute, who may come later.
+    """
 
     placement_id: str
     gig_id: str
-    status: Literal["planned", "started", "ended", "cancelled"]
+    status: ShiftStatus
     period: Period
+    arrive_by: datetime | None
     started_at: datetime | None
+    started_by: Literal["worker", "employer"]
     ended_at: datetime | None
     minutes: int | None
     pieces: int | None
@@ -97,13 +106,17 @@ class ShiftEnd(BaseModel):
 
 
 class PayView(BaseModel):
-    """What is owed, in fen, and by when. `overdue` once it was not confirmed in time, even if it is by now."""
+    """What is owed, in fen, for `work` or a late `cancellation`, and by when.
+
+    `overdue` once it was not confirmed in time, even if it is by now.
+    """
 
     placement_id: str
     worker_id: str
     employer_id: str
     gig_id: str
     amount_fen: int
+    reason: Literal["work", "cancellation"]
     mode: PayMode
     due_at: datetime
     status: Literal["due", "paid", "confirmed"]
@@ -140,9 +153,26 @@ async def read_shift(placement_id: str, caller: Anyone, unit: InUnit) -> ShiftVi
 async def start_shift(placement_id: str, worker: Worker, unit: InUnit) -> ShiftView:
     """Start work: from `early_minutes` (policy.yaml) before the shift until it ends, and never without active cover.
 
-    409: `placement-cancelled`, `already-started`, `already-ended`, `no-cover`, `too-early`, `too-late`.
+    409: `placement-cancelled`, `shift-missed` (nobody came in time, and the seat is for somebody else),
+    `already-started`, `already-ended`, `no-cover`, `too-early`, `too-late`.
     """
     shift = await _readable(unit, Shift, placement_id, worker, SHIFT)
+    await _may_start(unit, shift)
+    attendance.start(unit, shift)
+    return _shift_view(shift)
+
+
+@routes.post("/shifts/{placement_id}/present")
+async def report_present(placement_id: str, employer: Employer, unit: InUnit) -> ShiftView:
+    """The employer says that the worker is here and begins, when the worker's own device cannot. 409 as for a start."""
+    shift = await _readable(unit, Shift, placement_id, employer, SHIFT)
+    await _may_start(unit, shift)
+    attendance.start(unit, shift, by="employer")
+    return _shift_view(shift)
+
+
+async def _may_start(unit: Unit, shift: Shift) -> None:
+    """Raises `Conflict` when it may not be started now."""
     match shift.status:
         case "cancelled":
             raise Conflict("placement-cancelled", CANCELLED)
@@ -150,15 +180,15 @@ async def start_shift(placement_id: str, worker: Worker, unit: InUnit) -> ShiftV
             raise Conflict("already-started", ALREADY_STARTED)
         case "ended":
             raise Conflict("already-ended", ALREADY_ENDED)
-    cover = await unit.get(Cover, placement_id)
+        case "missed":
+            raise Conflict("shift-missed", MISSED)
+    cover = await unit.get(Cover, shift.id)
     if cover is None or cover.status != "active":
         raise Conflict("no-cover", NO_COVER)
     refusal = domain.start_refusal(shift.period, unit.now, POLICY.attendance.early)
     if refusal:
         opens = shift.period.start - POLICY.attendance.early
         raise Conflict(refusal, REFUSALS[refusal], opens=_local(opens), ends=_local(shift.period.end))
-    attendance.start(unit, shift)
-    return _shift_view(shift)
 
 
 @routes.post("/shifts/{placement_id}/end")
@@ -174,7 +204,7 @@ async def end_shift(placement_id: str, worker: Worker, unit: InUnit, body: Shift
     match shift.status:
         case "cancelled":
             raise Conflict("placement-cancelled", CANCELLED)
-        case "planned":
+        case "planned" | "missed":
             raise Conflict("not-started", NOT_STARTED)
         case "ended" if not late:
             raise Conflict("already-ended", ALREADY_ENDED)

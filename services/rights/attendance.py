@@ -2,30 +2,68 @@
 
 from datetime import datetime
 from functools import cache
+from typing import Literal
 from zoneinfo import ZoneInfo
 
 from services.rights import domain
 from services.rights.rules import POLICY
 from services.rights.store import Payment, Shift
-from shared.contracts.rights import PayDue, ShiftEnded, ShiftStarted
+from shared.contracts.rights import PayDue, ShiftEnded, ShiftMissed, ShiftStarted
 from shared.contracts.terms import PayUnit
 from shared.settings import Settings
 from shared.unit import Unit
 
 SHIFT_END = "shift-end"
 PAY_OVERDUE = "pay-overdue"
+NO_SHOW = "no-show"
 
 
-def start(unit: Unit, shift: Shift) -> None:
+def start(unit: Unit, shift: Shift, *, by: Literal["worker", "employer"] = "worker") -> None:
     """The worker begins now; a shift that nobody ends is ended when it was planned to."""
-    shift.status, shift.started_at = "started", unit.now
+    shift.status, shift.started_at, shift.started_by = "started", unit.now, by
     unit.save(shift)
-    unit.publish(ShiftStarted(placement_id=shift.id, at=unit.now, **shift.parties.model_dump()))
+    unit.publish(ShiftStarted(placement_id=shift.id, at=unit.now, by=by, **shift.parties.model_dump()))
+    unit.cancel_timer(NO_SHOW, shift.id)
     unit.set_timer(SHIFT_END, shift.id, shift.period.end)
 
 
-def end(unit: Unit, shift: Shift, at: datetime, *, pieces: int | None = None, automatic: bool = False) -> None:
-    """The shift ends at `at`, at the latest when it was planned to; its pay falls due if it can be reckoned already."""
+def expect(unit: Unit, shift: Shift) -> None:
+    """A shift that nobody starts will be missed."""
+    unit.set_timer(NO_SHOW, shift.id, missed_at(shift, unit.now))
+
+
+def missed_at(shift: Shift, heard: datetime) -> datetime:
+    """When it is missed, if nobody starts it until then: at the earliest so long after we heard of it."""
+    return max(shift.arrive_by or shift.period.start, heard) + POLICY.attendance.no_show
+
+
+def miss(unit: Unit, shift: Shift, due_at: datetime) -> None:
+    """It is past the time at which somebody should have started.
+
+    When it is long past, we were away and nobody could start either: they have as long again.
+    """
+    grace = POLICY.attendance.no_show
+    if unit.now >= due_at + grace:
+        unit.set_timer(NO_SHOW, shift.id, unit.now + grace)
+        return
+    shift.status = "missed"
+    unit.save(shift)
+    unit.publish(ShiftMissed(placement_id=shift.id, at=due_at, **shift.parties.model_dump()))
+
+
+def end(
+    unit: Unit,
+    shift: Shift,
+    at: datetime,
+    *,
+    pieces: int | None = None,
+    automatic: bool = False,
+    compensation_fen: int = 0,
+) -> None:
+    """The shift ends at `at`, at the latest when it was planned to; its pay falls due if it can be reckoned already.
+
+    `compensation_fen`: it was cancelled before its time had come, and this is owed instead.
+    """
     started = shift.started_at or shift.period.start
     shift.status, shift.ended_at, shift.automatic = "ended", max(started, min(at, shift.period.end)), automatic
     shift.minutes = domain.worked_minutes(shift.period, started, shift.ended_at)
@@ -34,7 +72,9 @@ def end(unit: Unit, shift: Shift, at: datetime, *, pieces: int | None = None, au
     unit.publish(
         ShiftEnded(placement_id=shift.id, at=shift.ended_at, minutes=shift.minutes, **shift.parties.model_dump())
     )
-    if shift.pay.unit != PayUnit.piece or pieces is not None:
+    if compensation_fen:
+        compensate(unit, shift, compensation_fen)
+    elif shift.pay.unit != PayUnit.piece or pieces is not None:
         settle(unit, shift, shift.ended_at, pieces=pieces)
 
 
@@ -47,13 +87,37 @@ def settle(unit: Unit, shift: Shift, known_at: datetime, *, pieces: int | None) 
     """What is owed is known since `known_at`: it falls due from then. Nothing is due for no work."""
     shift.pieces = pieces
     unit.save(shift)
-    amount = domain.amount_fen(shift.pay, shift.minutes or 0, pieces or 0)
-    if not amount:
+    part = shift.period.minutes if shift.arrive_by else None
+    amount = domain.amount_fen(shift.pay, shift.minutes or 0, pieces or 0, of_minutes=part)
+    _owe(unit, shift, amount, known_at, "work")
+
+
+def compensate(unit: Unit, shift: Shift, amount_fen: int) -> None:
+    """The employer cancelled late: what it owes for that is due when the pay of the shift would have been."""
+    if awaits_pieces(shift):
+        shift.pieces = 0
+        unit.save(shift)
+    _owe(unit, shift, amount_fen, max(shift.period.end, unit.now), "cancellation")
+
+
+def _owe(
+    unit: Unit, shift: Shift, amount_fen: int, known_at: datetime, reason: Literal["work", "cancellation"]
+) -> None:
+    if not amount_fen:
         return
     due_at = domain.due_at(shift.pay.mode, known_at, zone(), POLICY.pay)
-    unit.save(Payment(id=shift.id, parties=shift.parties, amount_fen=amount, mode=shift.pay.mode, due_at=due_at))
+    owed = Payment(
+        id=shift.id, parties=shift.parties, amount_fen=amount_fen, mode=shift.pay.mode, reason=reason, due_at=due_at
+    )
+    unit.save(owed)
     unit.publish(
-        PayDue(placement_id=shift.id, amount_fen=amount, due_at=due_at, **shift.parties.model_dump(exclude={"gig_id"}))
+        PayDue(
+            placement_id=shift.id,
+            amount_fen=amount_fen,
+            due_at=due_at,
+            reason=reason,
+            **shift.parties.model_dump(exclude={"gig_id"}),
+        )
     )
     unit.set_timer(PAY_OVERDUE, shift.id, due_at)
 

@@ -53,12 +53,15 @@ def worked_minutes(shift: Period, started: datetime, ended: datetime) -> int:
     return max(0, int((min(ended, shift.end) - max(started, shift.start)) // timedelta(minutes=1)))
 
 
-def amount_fen(pay: Pay, minutes: int, pieces: int) -> int:
+def amount_fen(pay: Pay, minutes: int, pieces: int, *, of_minutes: int | None = None) -> int:
     """What is owed, in fen: the day's amount, so much a piece, or minutes at an hour's rate.
 
-    Sixtieths of a rate are rounded to the nearest fen, and half a fen up, in whole numbers throughout.
+    A substitute has part of the day's amount, as its minutes are of the whole shift's (`of_minutes`). Parts of a rate
+    are rounded to the nearest fen, and half a fen up, in whole numbers throughout.
     """
     match pay.unit:
+        case PayUnit.day if of_minutes:
+            return (2 * pay.amount_fen * minutes + of_minutes) // (2 * of_minutes)
         case PayUnit.day:
             return pay.amount_fen
         case PayUnit.piece:

@@ -5,15 +5,16 @@ from collections.abc import Iterable
 from services.rights import attendance, domain
 from services.rights.rules import POLICY
 from services.rights.store import Agreement, Cancellation, Cover, Parties, Payment, Shift
-from shared.contracts.matching import PlacementCancelled, PlacementMade
+from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
+from shared.contracts.terms import Period
 from shared.reactions import Reactions
 from shared.unit import Document, Timer, Unit
 
 react = Reactions()
 
 
-def _placement(event: PlacementMade | PlacementCancelled) -> Iterable[tuple[type[Document], str]]:
+def _placement(event: PlacementMade | PlacementCancelled | ExcuseDecided) -> Iterable[tuple[type[Document], str]]:
     return [(kind, event.placement_id) for kind in (Agreement, Cover, Shift, Cancellation)]
 
 
@@ -21,9 +22,11 @@ def _placement(event: PlacementMade | PlacementCancelled) -> Iterable[tuple[type
 async def protect(event: PlacementMade, unit: Unit) -> None:
     """Fix the terms under a hash and enter the placement for cover, in one unit, once.
 
-    A placement that is known to be cancelled already gets both too, void and withdrawn from the start.
+    A placement that is known to be cancelled already gets both too, void and withdrawn from the start. A substitute is
+    covered from when they were placed, and not for hours that had passed.
     """
     placement, span = event.placement_id, event.terms.period
+    covered = Period(start=max(span.start, event.at), end=span.end)
     if await unit.get(Agreement, placement):
         return
     parties = Parties(
@@ -32,20 +35,21 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
     text = domain.agreement_text(event)
     agreement = Agreement(id=placement, parties=parties, text=text, sha256=domain.sha256(text), made_at=unit.now)
     provider = POLICY.insurance.provider
-    cover = Cover(id=placement, parties=parties, provider=provider, policy_id=f"{provider}:{placement}", period=span)
-    shift = Shift(id=placement, parties=parties, period=span, pay=event.terms.pay)
+    cover = Cover(id=placement, parties=parties, provider=provider, policy_id=f"{provider}:{placement}", period=covered)
+    shift = Shift(id=placement, parties=parties, period=span, pay=event.terms.pay, arrive_by=event.arrive_by)
     for document in (agreement, cover, shift):
         unit.save(document)
     cancelled = await unit.get(Cancellation, placement)
     if cancelled:
         _void(unit, cancelled, agreement, cover, shift)
         return
+    attendance.expect(unit, shift)
     unit.publish(
         AgreementMade(
             placement_id=placement,
             sha256=agreement.sha256,
             policy_id=cover.policy_id,
-            starts_at=span.start,
+            starts_at=event.arrive_by or span.start,
             **parties.model_dump(),
         )
     )
@@ -60,18 +64,35 @@ async def void(event: PlacementCancelled, unit: Unit) -> None:
     shift = await unit.get(Shift, placement)
     if agreement and cover and shift:
         if not agreement.void_at and shift.status != "ended":
-            _void(unit, Cancellation(id=placement, at=event.at, by=event.by), agreement, cover, shift)
+            _void(unit, _cancellation(event), agreement, cover, shift)
     elif not await unit.get(Cancellation, placement):
-        unit.save(Cancellation(id=placement, at=event.at, by=event.by))
+        unit.save(_cancellation(event))
+
+
+@react.to(ExcuseDecided, needs=_placement)
+async def settle_excuse(event: ExcuseDecided, unit: Unit) -> None:
+    """An employer whose excuse was not accepted owes what it would have owed without one."""
+    shift, cancelled = await unit.get(Shift, event.placement_id), await unit.get(Cancellation, event.placement_id)
+    if shift is None and cancelled:
+        cancelled.compensation_fen = event.compensation_fen
+        unit.save(cancelled)
+    elif shift and not await unit.get(Payment, event.placement_id):
+        attendance.compensate(unit, shift, event.compensation_fen)
+
+
+def _cancellation(event: PlacementCancelled) -> Cancellation:
+    return Cancellation(id=event.placement_id, at=event.at, by=event.by, compensation_fen=event.compensation_fen)
 
 
 def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cover, shift: Shift) -> None:
     agreement.void_at, agreement.void_by = cancelled.at, cancelled.by
     cover.status, cover.withdrawn_at = "withdrawn", cancelled.at
+    unit.cancel_timer(attendance.NO_SHOW, shift.id)
     if shift.status == "started":
-        attendance.end(unit, shift, cancelled.at, automatic=True)
-    else:
+        attendance.end(unit, shift, cancelled.at, automatic=True, compensation_fen=cancelled.compensation_fen)
+    elif shift.status == "planned":
         shift.status = "cancelled"
+        attendance.compensate(unit, shift, cancelled.compensation_fen)
     for document in (agreement, cover, shift):
         unit.save(document)
 
@@ -82,6 +103,14 @@ async def end_open_shift(timer: Timer, unit: Unit) -> None:
     shift = await unit.get(Shift, timer.subject)
     if shift and shift.status == "started":
         attendance.end(unit, shift, shift.period.end, automatic=True)
+
+
+@react.at(attendance.NO_SHOW)
+async def miss_shift(timer: Timer, unit: Unit) -> None:
+    """A start and this both change the shift's one document, so that only one of them happens."""
+    shift = await unit.get(Shift, timer.subject)
+    if shift and shift.status == "planned":
+        attendance.miss(unit, shift, timer.due_at)
 
 
 @react.at(attendance.PAY_OVERDUE)

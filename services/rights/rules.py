@@ -13,6 +13,11 @@ class _Rules(BaseModel):
 
 class Attendance(_Rules):
     early_minutes: int = Field(ge=0)
+    no_show_minutes: int = Field(ge=1)
+
+    @property
+    def no_show(self) -> timedelta:
+        return timedelta(minutes=self.no_show_minutes)
 
     @property
     def early(self) -> timedelta:

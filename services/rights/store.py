@@ -11,6 +11,8 @@ from shared.auth import Caller
 from shared.contracts.terms import Pay, PayMode, Period
 from shared.unit import Document, Unit
 
+ShiftStatus = Literal["planned", "started", "ended", "cancelled", "missed"]
+
 
 class Parties(BaseModel):
     """Between whom a placement is, of which gig, and where."""
@@ -65,15 +67,19 @@ class Cover(OfPlacement):
 class Shift(OfPlacement):
     """The work itself. `automatic` when it was ended by its planned end or by a cancellation, not by the worker.
 
-    `pieces` are as the worker counts them; for other pay than piece pay there are none.
+    `missed`: nobody came, and nobody can start it any more. `arrive_by` of a substitute, who came for somebody else;
+    `started_by` is who said that work began. `pieces` are as the worker counts them; for other pay than piece pay there
+    are none.
     """
 
     collection = "shifts"
 
     period: Period
     pay: Pay
-    status: Literal["planned", "started", "ended", "cancelled"] = "planned"
+    status: ShiftStatus = "planned"
+    arrive_by: datetime | None = None
     started_at: datetime | None = None
+    started_by: Literal["worker", "employer"] = "worker"
     ended_at: datetime | None = None
     minutes: int | None = None
     pieces: int | None = None
@@ -81,12 +87,14 @@ class Shift(OfPlacement):
 
 
 class Payment(OfPlacement):
-    """What the employer owes for a shift. The market follows the money; it never holds it."""
+    """What the employer owes for a shift, or for having cancelled it late. The market follows the money; it never
+    holds it."""
 
     collection = "payments"
 
     amount_fen: int
     mode: PayMode
+    reason: Literal["work", "cancellation"] = "work"
     due_at: datetime
     paid_at: datetime | None = None
     confirmed_at: datetime | None = None
@@ -98,12 +106,13 @@ class Payment(OfPlacement):
 
 
 class Cancellation(Document):
-    """A cancellation that was heard of before its placement."""
+    """A cancellation that was heard of before its placement, and what the employer owes for it."""
 
     collection = "cancellations"
 
     at: datetime
     by: Literal["worker", "employer", "market"]
+    compensation_fen: int = 0
 
 
 DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Payment, Cancellation]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from shared.contracts import Event
 from shared.contracts.posting import GigTerms
-from shared.contracts.terms import Code, District, Instant, Term
+from shared.contracts.terms import Code, District, Fen, Instant, Term
 
 
 class Reason(Term):
@@ -15,7 +15,10 @@ class Reason(Term):
 
 
 class OfferMade(Event, topic="matching.offer", type="matching.offer-made.v1", subject="offer_id"):
-    """A gig is offered to a worker, until `expires_at`."""
+    """A gig is offered to a worker, until `expires_at`.
+
+    `arrive_by` where the shift has begun, without the worker who had this seat: by when a substitute should be there.
+    """
 
     offer_id: str
     gig_id: str
@@ -28,6 +31,7 @@ class OfferMade(Event, topic="matching.offer", type="matching.offer-made.v1", su
     checked_in_at: Instant
     made_at: Instant
     expires_at: Instant
+    arrive_by: Instant | None = None
 
 
 class OfferDeclined(Event, topic="matching.offer", type="matching.offer-declined.v1", subject="offer_id"):
@@ -53,7 +57,10 @@ class OfferExpired(Event, topic="matching.offer", type="matching.offer-expired.v
 
 
 class PlacementMade(Event, topic="matching.placement", type="matching.placement-made.v1", subject="placement_id"):
-    """A worker has a seat of a gig. The terms are those of the offer that was accepted."""
+    """A worker has a seat of a gig. The terms are those of the offer that was accepted.
+
+    `arrive_by` of a substitute: the shift has begun, and this is when they should be there.
+    """
 
     placement_id: str
     offer_id: str
@@ -64,12 +71,17 @@ class PlacementMade(Event, topic="matching.placement", type="matching.placement-
     district: District
     terms: GigTerms
     at: Instant
+    arrive_by: Instant | None = None
 
 
 class PlacementCancelled(
     Event, topic="matching.placement", type="matching.placement-cancelled.v1", subject="placement_id"
 ):
-    """A placement will not take place; its seat is open again."""
+    """A placement will not take place; its seat is open again.
+
+    `late`: at shorter notice than the rules allow. `compensation_fen` is what the employer owes the worker for that;
+    nothing while its `excuse` waits for a clerk. `reason` is why the market did it, such as `no-show`.
+    """
 
     placement_id: str
     gig_id: str
@@ -78,4 +90,26 @@ class PlacementCancelled(
     employer_id: str
     district: District
     by: Literal["worker", "employer", "market"]
+    at: Instant
+    late: bool = False
+    excuse: Code | None = None
+    compensation_fen: Fen = 0
+    reason: Code | None = None
+
+
+class ExcuseDecided(Event, topic="matching.placement", type="matching.excuse-decided.v1", subject="placement_id"):
+    """The excuse for a late cancellation was accepted, so that it has no consequence, or was not.
+
+    `by` is who had cancelled; `compensation_fen` is what an employer owes whose excuse was not accepted.
+    """
+
+    placement_id: str
+    gig_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    by: Literal["worker", "employer"]
+    excuse: Code
+    accepted: bool
+    compensation_fen: Fen
     at: Instant

@@ -1,7 +1,9 @@
 """What rights says: the agreement and cover of a placement, the shift, and its pay."""
 
+from typing import Literal
+
 from shared.contracts import Event
-from shared.contracts.terms import District, Fen, Instant
+from shared.contracts.terms import Code, District, Fen, Instant
 
 
 class AgreementMade(
@@ -22,7 +24,19 @@ class AgreementMade(
 class ShiftStarted(
     Event, topic="rights.shift", type="rights.shift-started.v1", subject="placement_id", key="worker_id"
 ):
-    """The worker began, at the time their device and the work site agree on."""
+    """The worker began, at the time their device and the work site agree on, or as the employer says (`by`)."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    at: Instant
+    by: Literal["worker", "employer"] = "worker"
+
+
+class ShiftMissed(Event, topic="rights.shift", type="rights.shift-missed.v1", subject="placement_id", key="worker_id"):
+    """Nobody had started the shift by `at`, and now nobody can: the seat is free for somebody else."""
 
     placement_id: str
     worker_id: str
@@ -45,7 +59,10 @@ class ShiftEnded(Event, topic="rights.shift", type="rights.shift-ended.v1", subj
 
 
 class PayDue(Event, topic="rights.pay", type="rights.pay-due.v1", subject="placement_id", key="worker_id"):
-    """The employer owes the worker this amount by `due_at`. No money passes through the market."""
+    """The employer owes the worker this amount by `due_at`. No money passes through the market.
+
+    `reason` is `work`, or `cancellation`: compensation for a shift that was cancelled too late.
+    """
 
     placement_id: str
     worker_id: str
@@ -53,6 +70,7 @@ class PayDue(Event, topic="rights.pay", type="rights.pay-due.v1", subject="place
     district: District
     amount_fen: Fen
     due_at: Instant
+    reason: Code = "work"
 
 
 class PayConfirmed(Event, topic="rights.pay", type="rights.pay-confirmed.v1", subject="placement_id", key="worker_id"):

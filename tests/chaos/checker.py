@@ -17,6 +17,7 @@ The judging is pure: `take` (image.py) reads, `judge` compares.
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +31,8 @@ from tests.chaos.model import differences, expected, plain
 from tests.chaos.stack import REACTING
 
 Kind = Literal["lost", "doubled", "overfilled", "overlaps", "dead"]
+NO_SHOW_SECONDS = 600.0
+"""After a shift's start, or after a substitute is expected, nobody may be called missing sooner."""
 MOST = 2_000
 """Findings beyond so many are counted, not kept."""
 
@@ -179,10 +182,12 @@ def _causes(image: Image, report: Report) -> None:
         "offer-expired": ("offer_id", offers),
         "placement-made": ("offer_id", offers),
         "placement-cancelled": ("placement_id", placements),
+        "excuse-decided": ("placement_id", known("placement-cancelled")),
         "agreement-made": ("placement_id", placements),
         "shift-started": ("placement_id", known("agreement-made")),
+        "shift-missed": ("placement_id", known("agreement-made")),
         "shift-ended": ("placement_id", known("shift-started")),
-        "pay-due": ("placement_id", known("shift-ended")),
+        "pay-due": ("placement_id", known("shift-ended", "placement-cancelled")),
         "pay-confirmed": ("placement_id", known("pay-due")),
         "pay-overdue": ("placement_id", known("pay-due")),
         "delivery-made": ("about", told),
@@ -206,12 +211,34 @@ def _causes(image: Image, report: Report) -> None:
         "offer-made",
     )
     once += ("placement-made", "placement-cancelled", "agreement-made", "shift-started", "shift-ended")
+    once += ("shift-missed", "excuse-decided")
     _once(image, report, *once, "pay-due", "pay-confirmed", "pay-overdue", "delivery-made", "delivery-failed")
     ends = Counter(said.body["offer_id"] for said in image.of("offer-declined", "offer-expired", "placement-made"))
     for offer, times in ends.items():
         if times > 1:
             report.add("doubled", f"offer {offer} ended {times} times")
+    _no_shows(image, report)
     _alike(image, report)
+
+
+def _no_shows(image: Image, report: Report) -> None:
+    """A shift is started or missed, never both, and missed not before its time; then only a seat is given up so."""
+    made = {said.subject: said.body for said in image.of("placement-made")}
+    started, missed = ({said.subject for said in image.of(type_)} for type_ in ("shift-started", "shift-missed"))
+    for id in sorted(started & missed):
+        report.add("doubled", f"shift {id} was started and missed")
+    for said in image.of("shift-missed"):
+        body = made.get(said.subject)
+        start = body and (body.get("arrive_by") or body["terms"]["period"]["start"])
+        if start and _moment(said.at) < _moment(start) + NO_SHOW_SECONDS:
+            report.add("doubled", f"shift {said.subject} was missed before its time")
+    for said in image.of("placement-cancelled"):
+        if said.body.get("reason") == "no-show" and said.subject not in missed:
+            report.add("doubled", f"placement {said.subject} was given up, and its shift was not missed")
+
+
+def _moment(at: str) -> float:
+    return datetime.fromisoformat(at).timestamp()
 
 
 def _alike(image: Image, report: Report) -> None:
@@ -240,8 +267,8 @@ def _alike(image: Image, report: Report) -> None:
     for types, known, cause, names in (
         (("offer-declined", "offer-expired"), offers, "offer_id", whole),
         (("placement-made",), offers, "offer_id", (*whole, "employer_id", "terms")),
-        (("placement-cancelled", "agreement-made"), made, "placement_id", (*whole, "employer_id")),
-        (("shift-started", "shift-ended"), made, "placement_id", (*whole, "employer_id")),
+        (("placement-cancelled", "excuse-decided", "agreement-made"), made, "placement_id", (*whole, "employer_id")),
+        (("shift-started", "shift-missed", "shift-ended"), made, "placement_id", (*whole, "employer_id")),
         (("pay-due", "pay-confirmed", "pay-overdue"), made, "placement_id", ("worker_id", "district", "employer_id")),
     ):
         for said in image.of(*types):
@@ -297,7 +324,9 @@ def _commands(image: Image, report: Report) -> None:
         (call.answer["placement_id"] for call in history.ok("accept")),
         others=(said.subject for said in image.of("placement-made") if said.body["worker_id"] in automatic),
     )
-    compare("cancel", "placement-cancelled", (call.facts["placement_id"] for call in history.ok("cancel")))
+    by_market = (said.subject for said in image.of("placement-cancelled") if said.body["by"] == "market")
+    asked = (call.facts["placement_id"] for call in history.ok("cancel"))
+    compare("cancel", "placement-cancelled", asked, others=by_market)
     compare("decline", "offer-declined", (call.facts["offer_id"] for call in history.ok("decline")))
 
     cancelled = {said.subject for said in image.of("placement-cancelled")}
@@ -400,7 +429,9 @@ def _memory(image: Image, report: Report) -> None:
             if name == "matching.seats":
                 found = {id: row for id, row in found.items() if not row["open"]}
             elif name == "matching._timers":
-                found = {id: {"due_at": row["due_at"]} for row in found.values() for id in row["data"]["offers"]}
+                found = {
+                    id: {"due_at": row["due_at"]} for row in found.values() for id in row["data"].get("offers", ())
+                }
                 found = {id: row for id, row in found.items() if id in wanted}
             elif name == "posting.employers":
                 found = {id: row for id, row in found.items() if id in wanted or row["status"] != "pending"}
@@ -420,12 +451,15 @@ def _memory(image: Image, report: Report) -> None:
 
 def _open_seats(image: Image, report: Report) -> None:
     """A gig that takes people has as many seats as its headcount says, or more if more are taken; another those that
-    are taken. posting calls a gig filled exactly when it is."""
+    are taken, and of seats whose workers did not come some. posting calls a gig filled exactly when it is."""
     rows = image.databases["matching"]["seats"].values()
+    missed = Counter(said.body["gig_id"] for said in image.of("shift-missed"))
     seats, taken = Counter(row["gig_id"] for row in rows), Counter(row["gig_id"] for row in rows if not row["open"])
     for id, gig in image.databases["matching"]["gigs"].items():
         wanted = taken[id] if gig["closed"] else max(gig["terms"]["headcount"], taken[id])
         kind: Kind = "lost" if seats[id] < wanted else "doubled"
+        if gig["closed"] and wanted <= seats[id] <= wanted + missed[id]:
+            continue
         report.same(kind, f"matching.seats: how many {id} has", seats[id], wanted)
     for id, gig in image.databases["posting"]["gigs"].items():
         if gig["status"] != "closed":
@@ -437,8 +471,19 @@ def _papers(image: Image, report: Report) -> None:
     """The text of an agreement is that under its hash, and says what the placement says."""
     made = {said.subject: said.body for said in image.of("placement-made")}
     due = {said.subject: said.body["amount_fen"] for said in image.of("pay-due")}
+    owed = {
+        said.subject: said.body["compensation_fen"]
+        for said in image.of("placement-cancelled", "excuse-decided")
+        if said.body.get("compensation_fen")
+    }
+    for id, fen in owed.items():
+        report.same("lost", f"rights: compensation due of {id}", due.get(id, 0), fen)
     for id, shift in image.databases["rights"]["shifts"].items():
-        if shift["status"] == "ended" and (shift["pay"]["unit"] != "piece" or shift["pieces"] is not None):
+        if (
+            id not in owed
+            and shift["status"] == "ended"
+            and (shift["pay"]["unit"] != "piece" or shift["pieces"] is not None)
+        ):
             report.same("lost", f"rights: pay due of {id}", due.get(id, 0), _owed(shift))
     for id, row in image.databases["rights"]["agreements"].items():
         report.same(
@@ -453,9 +498,13 @@ def _papers(image: Image, report: Report) -> None:
 
 
 def _owed(shift: Row) -> int:
-    """In fen: the day's rate, so much a piece, or minutes at an hour's rate to the nearest fen."""
+    """In fen: the day's rate (a substitute's part of it), so much a piece, or minutes at an hour's rate to the nearest
+    fen."""
     rate = int(shift["pay"]["amount_fen"])
     match shift["pay"]["unit"]:
+        case "day" if shift.get("arrive_by"):
+            length = (shift["period"]["end"] - shift["period"]["start"]).total_seconds() / 60
+            return int(rate * shift["minutes"] / length + 0.5)
         case "day":
             return rate
         case "piece":

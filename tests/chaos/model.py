@@ -23,7 +23,9 @@ OUTWARD = {
     "offer-made",
     "placement-made",
     "placement-cancelled",
+    "excuse-decided",
     "agreement-made",
+    "shift-missed",
     "pay-due",
     "pay-overdue",
     "employer-verified",
@@ -37,10 +39,10 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
 
 BOTH = ("worker", "employer")
 OF_PLACEMENTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("placement-cancelled", BOTH, ("by",)),
     ("agreement-made", ("worker",), ("starts_at",)),
     ("shift-started", ("employer",), ("at",)),
-    ("pay-due", BOTH, ("amount_fen", "due_at")),
+    ("shift-missed", BOTH, ("at",)),
+    ("pay-due", BOTH, ("amount_fen", "due_at", "reason")),
     ("pay-confirmed", ("employer",), ("amount_fen",)),
     ("pay-overdue", BOTH, ("amount_fen", "due_at")),
 )
@@ -64,6 +66,8 @@ class Log:
         self.cancelled = {said.subject: said for said in self._by["placement-cancelled"]}
         self.standing = {id: said.body for id, said in self.made.items() if id not in self.cancelled}
         self.offers = {said.subject: said.body for said in self._by["offer-made"]}
+        self.missed = {said.subject: said.body["at"] for said in self._by["shift-missed"]}
+        self.excuses = {said.subject: said.body for said in self._by["excuse-decided"]}
         self.closed = {said.subject: said.body["reason"] for said in self._by["gig-closed"]}
         self.versions: dict[str, list[Said]] = defaultdict(list)
         for said in image.of("gig-posted", "gig-amended"):
@@ -235,11 +239,16 @@ def _offers(log: Log) -> dict[str, Fields]:
 
 
 def _placements(log: Log) -> dict[str, Fields]:
-    names = ("offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "terms", "at")
+    names = ("offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "terms", "at", "arrive_by")
     placements = {}
     for id, said in log.made.items():
         end = log.cancelled[id].body if id in log.cancelled else {"by": None, "at": None}
-        placements[id] = {name: said.body[name] for name in names} | {
+        decided = log.excuses.get(id)
+        waits = "waiting" if end.get("excuse") else None
+        placements[id] = {name: said.body.get(name) for name in names} | {
+            "late": end.get("late", False),
+            "excuse": end.get("excuse"),
+            "excuse_state": ("accepted" if decided["accepted"] else "refused") if decided else waits,
             "status": "cancelled" if id in log.cancelled else "placed",
             "cancelled_by": end["by"],
             "cancelled_at": end["at"],
@@ -294,6 +303,7 @@ def rights(log: Log) -> Documents:
         void_at, void_by = (void.body["at"], void.body["by"]) if void else (None, None)
         # Ended before rights heard of the cancellation, it stays in force: what was worked is owed.
         late = void is not None and id in ended
+        covered = max(body["terms"]["period"]["start"], body["at"])
         agreement: Fields = {
             "parties": parties,
             "void_at": OneOf((void_at, None)) if late else void_at,
@@ -301,31 +311,37 @@ def rights(log: Log) -> Documents:
         }
         cover: Fields = {
             "parties": parties,
-            "period": body["terms"]["period"],
+            "period": body["terms"]["period"] | {"start": covered},
             "status": OneOf(("active", "withdrawn")) if late else "withdrawn" if void else "active",
             "withdrawn_at": OneOf((void_at, None)) if late else void_at,
         }
         if id in announced:
             agreement["sha256"] = announced[id]["sha256"]
             cover["policy_id"] = announced[id]["policy_id"]
-        status = "ended" if id in ended else "cancelled" if void else "started" if id in started else "planned"
+        done = "ended" if id in ended else "missed" if id in log.missed else "cancelled" if void else None
+        status = done or ("started" if id in started else "planned")
         found["agreements"][id], found["covers"][id] = agreement, cover
         found["shifts"][id] = {
             "parties": parties,
             "period": body["terms"]["period"],
             "pay": body["terms"]["pay"],
             "status": status,
+            "arrive_by": body.get("arrive_by"),
+            "started_by": started.get(id, {}).get("by", "worker"),
             "started_at": started[id]["at"] if id in started else None,
             "ended_at": ended[id]["at"] if id in ended else None,
             "minutes": ended[id]["minutes"] if id in ended else None,
         }
         if status == "started":
             timers[f"shift-end:{id}"] = {"due_at": body["terms"]["period"]["end"]}
+        if status == "planned":
+            timers[f"no-show:{id}"] = {}  # its time depends on when rights heard of the placement
         if id in due:
             found["payments"][id] = {
                 "parties": parties,
                 "amount_fen": due[id]["amount_fen"],
                 "mode": body["terms"]["pay"]["mode"],
+                "reason": due[id].get("reason", "work"),
                 "due_at": due[id]["due_at"],
                 "overdue": id in overdue,
                 "confirmed_at": confirmed.get(id),
@@ -393,10 +409,18 @@ def _tellings(log: Log, found: Documents) -> Iterator[tuple[Said, str, str, str,
         for part in ("worker", "employer"):
             facts = _work(said.body["terms"]) | {"seat": said.body["seat"]}
             yield said, said.body[f"{part}_id"], part, "", facts, None
+    for said in log["placement-cancelled"]:
+        facts = {"by": said.body["by"], "notice": "late" if said.body.get("late") else "in-time"}
+        for part in BOTH if said.body.get("reason") != "no-show" else ():
+            yield said, said.body[f"{part}_id"], part, "", facts, f"placement-made:{said.subject}"
+    for said in log["excuse-decided"]:
+        facts = {"by": said.body["by"], "outcome": "accepted" if said.body["accepted"] else "refused"}
+        for part in BOTH:
+            yield said, said.body[f"{part}_id"], part, "", facts, f"placement-made:{said.subject}"
     for type_, parts, names in OF_PLACEMENTS:
         for said in log[type_]:
             for part in parts:
-                facts = {name: said.body[name] for name in names}
+                facts = {name: said.body[name] for name in names if name in said.body}
                 yield said, said.body[f"{part}_id"], part, "", facts, f"placement-made:{said.subject}"
     for said in log["employer-verified"]:
         until = said.body["verified_until"]

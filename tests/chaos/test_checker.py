@@ -226,6 +226,10 @@ def databases() -> dict[str, Any]:
             "checked_in_at": CAME,
             "cancelled_by": None if stands else "worker",
             "cancelled_at": gone,
+            "arrive_by": None,
+            "late": False,
+            "excuse": None,
+            "excuse_state": None,
         }
         if stands:
             matching["seats"][f"{GIG}:{seat}"] = {
@@ -263,16 +267,20 @@ def databases() -> dict[str, Any]:
             "period": TERMS["period"],
             "pay": PAY,
             "status": "planned" if stands else "cancelled",
+            "arrive_by": None,
+            "started_by": "worker",
             "started_at": None,
             "ended_at": None,
             "minutes": None,
         }
+        if stands:
+            rights["_timers"][f"no-show:{id}"] = {"due_at": MORNING[0]}
         tell(f"offer-made:{offer}", worker, work | {"amount_fen": 2_300, "unit": "hour", "expires_at": UNTIL})
         for person in (worker, FIRM):
             tell(f"placement-made:{id}", person, work | {"seat": seat})
         tell(f"agreement-made:{id}", worker, {"starts_at": MORNING[0]}, context=f"placement-made:{id}")
         for person in () if stands else (worker, FIRM):
-            tell(f"{CANCELLED}:{id}", person, {"by": "worker"}, context=f"placement-made:{id}")
+            tell(f"{CANCELLED}:{id}", person, {"by": "worker", "notice": "in-time"}, context=f"placement-made:{id}")
     tell(f"gig-filled:{GIG}:1", FIRM, {"title": "快件分拣员", "placed": 2})
     for about in TEXTED:
         notify["deliveries"][f"{about}:{WORKER}:sms"] = {
@@ -405,6 +413,23 @@ def changed_unasked(image: Image) -> None:
 
 def started_unasked(image: Image) -> None:
     also(image, "rights.shift", "shift-started", "placement-1", 1, placement_id="placement-1", at=GONE)
+
+
+def missed_early(image: Image) -> None:
+    also(image, "rights.shift", "shift-missed", "placement-1", 1, placement_id="placement-1", at=GONE)
+
+
+def started_and_missed(image: Image) -> None:
+    started_unasked(image)
+    also(image, "rights.shift", "shift-missed", "placement-1", 2, placement_id="placement-1", at=GONE)
+
+
+def given_up_for_nothing(image: Image) -> None:
+    event(image, CANCELLED, "placement-3").body |= {"by": "market", "reason": "no-show"}
+
+
+def not_compensated(image: Image) -> None:
+    event(image, CANCELLED, "placement-3").body |= {"by": "employer", "late": True, "compensation_fen": 9_200}
 
 
 def told(command: str, answer: dict[str, Any] | None = None, **facts: Any) -> Callable[[Image], None]:
@@ -560,6 +585,10 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
         "its headcount was confirmed to be 5",
     ),
     (worked_for_nothing, "lost", "pay due of placement-1: 0 instead of 3450"),
+    (missed_early, "doubled", "shift placement-1 was missed before its time"),
+    (started_and_missed, "doubled", "shift placement-1 was started and missed"),
+    (given_up_for_nothing, "doubled", "placement placement-3 was given up, and its shift was not missed"),
+    (not_compensated, "lost", "compensation due of placement-3: 0 instead of 9200"),
     (other_terms, "doubled", "offer offer-1: terms that its gig never had"),
     (waited_elsewhere, "doubled", "offer offer-1: its worker did not wait there"),
     (somebody_elses, "doubled", "placement-made of placement-1: another worker_id than offer_id offer-1"),

@@ -1,6 +1,6 @@
 """The market as a Hypothesis state machine: what people do, in which order servers are called, and who dies when.
 
-people: post · amend · close · check in · check out · accept · decline · cancel · confirm
+people: post · amend · close · check in · check out · accept · decline · cancel · confirm · start a shift
 processes: take events · run a window · fire timers · relay      each in as many turns as it makes calls
 faults: an answer that is lost, a call that does not arrive, a death at any call, a record that comes twice
 """
@@ -18,12 +18,13 @@ from services.matching import store as matching
 from services.posting import handlers as posting_handlers
 from services.posting import lifecycle
 from services.posting import store as posting
+from services.rights import attendance
 from services.rights import handlers as rights_handlers
 from services.rights import store as rights
 from shared.contracts import Event
 from shared.contracts.matching import PlacementCancelled, PlacementMade
 from shared.contracts.posting import GigPosted
-from shared.contracts.rights import AgreementMade
+from shared.contracts.rights import AgreementMade, ShiftMissed, ShiftStarted
 from shared.contracts.workers import WorkerCheckedOut
 from shared.reactions import Reactions
 from shared.unit import Unit
@@ -41,6 +42,9 @@ REPLICAS = 2
 WORKERS = 4
 HOURS = ((2, 6), (5, 9), (6, 10))
 """Of the gigs: the second overlaps the two others, which touch."""
+
+TO_A_NO_SHOW = (2 * 60 + 11) * 60.0
+"""From a post to when the first of the shifts is missed, in seconds."""
 
 CRITICAL = ("send", "commit", "delete", "insert", "write posting._", "write matching._")
 RISK = 0.2
@@ -61,6 +65,7 @@ class Market(RuleBasedStateMachine):
         self.reached: Counter[str] = Counter()
         self.seats: dict[tuple[str, int], str] = {}
         self.promised: dict[str, dict[str, Any]] = defaultdict(dict)
+        self.shifts: dict[str, type[Event]] = {}
 
     def teardown(self) -> None:
         try:
@@ -178,6 +183,17 @@ class Market(RuleBasedStateMachine):
         if drowsy:
             self.fall_asleep("matching", n, "send")
 
+    @rule(n=which, placement=which)
+    def start_shift(self, n: int, placement: int) -> None:
+        """As early or late as it may be: whether it was missed is all that is asked here."""
+
+        async def work(unit: Unit) -> None:
+            shift = await self.chosen(unit, rights.Shift, "rights", placement, status="planned")
+            if shift is not None and shift.status == "planned":
+                attendance.start(unit, shift)
+
+        self.do("rights", n, work)
+
     # --- processes -----------------------------------------------------------------------------------------------
 
     @rule(service=st.sampled_from(["posting", "matching", "rights"]), n=which, topic=which, most=st.integers(1, 5))
@@ -193,12 +209,12 @@ class Market(RuleBasedStateMachine):
             process = self.process("matching", place)
             self.world.start(process, market.window(process.store, process.tracer, FURONG, seed=place))
 
-    @rule(service=st.sampled_from(["posting", "matching"]), n=which)
+    @rule(service=st.sampled_from(["posting", "matching", "rights"]), n=which)
     def fire(self, service: str, n: int) -> None:
         process = self.process(service, n)
         self.world.start(process, process.timers.fire_due())
 
-    @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, SWEEP_SECONDS, 130.0]))
+    @rule(seconds=st.sampled_from([0.1, 1.0, 3.0, SWEEP_SECONDS, 130.0, TO_A_NO_SHOW]))
     def pass_time(self, seconds: float) -> None:
         self.world.pass_time(seconds)
 
@@ -294,6 +310,11 @@ class Market(RuleBasedStateMachine):
                 case PlacementCancelled() as cancelled:
                     assert self.seats.pop((cancelled.gig_id, cancelled.seat)) == cancelled.placement_id
                     del self.promised[cancelled.worker_id][cancelled.placement_id]
+                    if cancelled.reason == "no-show":
+                        assert self.shifts[cancelled.placement_id] is ShiftMissed, f"given up for nothing: {cancelled}"
+                case ShiftStarted() | ShiftMissed() as shift:
+                    first_kind = self.shifts.setdefault(shift.placement_id, type(shift))
+                    assert first_kind is type(shift), f"started and missed: {shift}"
 
     # --- what holds at the end -----------------------------------------------------------------------------------
 

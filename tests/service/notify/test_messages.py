@@ -7,7 +7,7 @@ import pytest
 
 from services.notify.handlers import react
 from services.notify.store import Delivery, Message
-from shared.contracts.matching import OfferExpired, OfferMade, PlacementCancelled, PlacementMade
+from shared.contracts.matching import ExcuseDecided, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
 from shared.contracts.posting import (
     EmployerSuspended,
     EmployerVerified,
@@ -18,7 +18,7 @@ from shared.contracts.posting import (
     GigReopened,
     ReviewDecided,
 )
-from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftStarted
+from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftMissed, ShiftStarted
 from shared.testing import Harness
 from tests.service.notify.story import EMPLOYER, WORKER, messages, reach, said, told
 
@@ -37,6 +37,8 @@ JOURNEY = [
     said(PayOverdue),
     said(PayConfirmed),
     said(PlacementCancelled),
+    said(ExcuseDecided),
+    said(ShiftMissed),
     said(OfferExpired, reason="filled"),
     said(GigReopened),
     said(GigAmended),
@@ -48,6 +50,8 @@ TOLD = [
     ("agreement-made", "worker"),
     ("employer-suspended", "employer"),
     ("employer-verified", "employer"),
+    ("excuse-decided", "employer"),
+    ("excuse-decided", "worker"),
     ("gig-closed", "employer"),
     ("gig-filled", "employer"),
     ("offer-expired", "worker"),
@@ -62,6 +66,8 @@ TOLD = [
     ("placement-made", "employer"),
     ("placement-made", "worker"),
     ("review-decided", "employer"),
+    ("shift-missed", "employer"),
+    ("shift-missed", "worker"),
     ("shift-started", "employer"),
 ]
 
@@ -78,6 +84,22 @@ async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Ha
             assert not any("{" in text or "}" in text for text in texts)
             titled = [text for text in texts if "快件分拣员" in text]
             assert len(titled) == len(texts) - (3 if person == EMPLOYER else 0)
+
+
+async def test_who_is_told_that_nobody_came_is_not_told_too_that_the_market_cancelled(notify: Harness) -> None:
+    await notify.receives(said(PlacementMade), said(ShiftMissed))
+    before = await told(notify)
+    await notify.receives(said(PlacementCancelled, by="market", reason="no-show"))
+    assert await told(notify) == before
+    texts = [one["text"] for one in await messages(notify, accept_language="en")]
+    assert texts[-1].startswith("Your shift at 快件分拣员")
+
+
+async def test_compensation_is_told_as_what_it_is(notify: Harness) -> None:
+    await notify.receives(said(PlacementMade), said(PayDue, reason="cancellation"))
+    for language, words in (("en", "for the late cancellation of"), ("zh", "临时取消的补偿")):
+        for person in (WORKER, EMPLOYER):
+            assert words in (await messages(notify, person, accept_language=language))[-1]["text"]
 
 
 async def test_an_event_that_comes_again_is_told_once(notify: Harness) -> None:

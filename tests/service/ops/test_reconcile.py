@@ -152,6 +152,10 @@ class Planted:
                 collection = self.market.db("rights")[kind.collection]
                 row = await collection.find_one({"_id": source})
                 await collection.insert_one(row | {"_id": f"unknown-{n}"})
+            timers = self.market.db("rights")["_timers"]
+            timer = await timers.find_one({"_id": f"no-show:{source}"})
+            assert timer is not None
+            await timers.insert_one(timer | {"_id": f"no-show:unknown-{n}", "subject": f"unknown-{n}"})
             self.others.add(("agreement-without-placement", "rights", f"unknown-{n}"))
 
     async def _stale_holds(self, taken: Iterator[Placement]) -> None:

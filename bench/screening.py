@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.sparse import csr_array, hstack
 
-from services.posting.app import RULES
 from services.posting.judge import CLAUSE, Judge, Weights, clauses_of, runs
-from services.posting.screening import RULED, Finding, Seen, plain
+from services.posting.screening import RULED, Finding, Seen, plain, screening
 from shared.contracts.terms import Pay
 
 ROOT = Path(__file__).parents[1]
 POSTS = ROOT / "tests" / "data" / "screening"
+RULES = screening()
+FLOOR_FEN = 1_950
+"""What an hour must pay where the labelled posts were written for."""
 MODEL = ROOT / "services" / "posting" / "screening.model.json"
 
 SEEN_TWICE = 2
@@ -55,7 +57,7 @@ class Post(NamedTuple):
 
     @property
     def found(self) -> tuple[Finding, ...]:
-        return RULES.look(self.title, self.content, self.pay, self.hours)
+        return RULES.look(self.title, self.content, self.pay, self.hours, FLOOR_FEN)
 
 
 def posts(*names: str) -> list[Post]:
@@ -66,7 +68,7 @@ def posts(*names: str) -> list[Post]:
 def _post(row: dict[str, Any]) -> Post:
     pay = Pay.model_validate({"mode": "same-day", **row["pay"]})
     words = tuple(word for kind, found in row["words"].items() if kind != "vague" for word in found)
-    seen = RULES.see(row["title"], row["content"], pay, row["hours"])
+    seen = RULES.see(row["title"], row["content"], pay, row["hours"], FLOOR_FEN)
     return Post(row["title"], row["content"], pay, row["hours"], frozenset(row["labels"]), words, seen)
 
 
@@ -172,7 +174,7 @@ def _cut(text: str, keep: Callable[[str], bool]) -> str:
 
 
 def _lawful(title: str, content: str, like: Post) -> Post | None:
-    seen = RULES.see(title, content, like.pay, like.hours)
+    seen = RULES.see(title, content, like.pay, like.hours, FLOOR_FEN)
     if len(content) < SHORTEST or any(finding.kind == "vague" for finding in seen.findings):
         return None
     return Post(title, content, like.pay, like.hours, frozenset(), (), seen)

@@ -31,6 +31,7 @@ HERE = Path(__file__).parent
 SERVICES = HERE.parent / "services"
 
 FOR_OTHERS = {
+    "posting.feed-answered.v1": "for the agency that sent the post",
     "matching.offer-declined.v1": "for statistics; matching itself has freed the seat",
     "notify.delivery-made.v1": "for operators: that a person was told",
     "notify.delivery-failed.v1": "for operators: that a person could not be told",
@@ -38,6 +39,9 @@ FOR_OTHERS = {
     "workers.worker-registered.v1": "for registers of other agencies; a market learns of a worker at check-in",
 }
 """Events that no service of ours reacts to, and whom they are for."""
+
+FROM_OTHERS = {"agencies": "each other agency, for itself"}
+"""Who says events and is no service of ours, as the events' types name them."""
 
 HEADERS: dict[str, tuple[str, str]] = {
     "ce_specversion": ("CloudEvents version.", "1.0"),
@@ -126,7 +130,8 @@ def told(services: Mapping[str, Service]) -> list[Told]:
         )
         example = json.loads((EXAMPLES / f"{type_}.json").read_text("utf-8"))
         events.append(Told(kind, example, heard))
-    return sorted(events, key=lambda each: list(services).index(each.service))
+    order = [*services, *FROM_OTHERS]
+    return sorted(events, key=lambda each: order.index(each.service))
 
 
 # --- the catalogue -------------------------------------------------------------------------------------------------

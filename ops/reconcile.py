@@ -563,6 +563,13 @@ TIMED = (
         lambda employer, now: employer.verified_until if employer.status == "verified" else None,
     ),
     Timed(
+        "posting",
+        posting.Employer,
+        lifecycle.VERIFICATION_WARNING,
+        lambda now: {"warn_at": {"$ne": None}},
+        lambda employer, now: employer.warn_at,
+    ),
+    Timed(
         "workers",
         workers.Presence,
         presences.CHECK_IN_ENDS,

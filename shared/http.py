@@ -94,7 +94,7 @@ class UnitRoute(APIRoute):
             if request.method in ("GET", "HEAD"):
                 request.state.unit = store.reading()
                 return await handle(request)
-            await _read_body(request)
+            await read_body(request)
             key = await _idempotency_key(request)
 
             async def command(unit: Unit) -> Response:
@@ -113,7 +113,8 @@ def Routes(service: str) -> APIRouter:  # noqa: N802 - reads as the class it ret
     return APIRouter(prefix=f"/api/{service}", route_class=UnitRoute)
 
 
-async def _read_body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The whole body; 413 when it is larger than one may be."""
     body = b""
     if int(request.headers.get("content-length") or 0) <= BODY_BYTES:
         body = await request.body()

@@ -18,10 +18,14 @@ class Text(NamedTuple):
 
 @dataclass(frozen=True)
 class Fault:
-    """One field that is wrong (`field` as a path such as `pay.amount_fen`) and what would be right."""
+    """One field that is wrong (`field` as a path such as `pay.amount_fen`) and what would be right.
+
+    `public`: the same without words that were sent, for an event, when `text` quotes them.
+    """
 
     field: str
     text: Text
+    public: Text | None = None
 
 
 class Problem(Exception):

@@ -13,6 +13,7 @@ from shared.contracts import Event
 from shared.contracts.matching import ExcuseDecided, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
 from shared.contracts.posting import (
     EmployerSuspended,
+    EmployerVerificationEnding,
     EmployerVerified,
     GigAmended,
     GigClosed,
@@ -223,6 +224,12 @@ async def tell_of_review(event: ReviewDecided, unit: Unit) -> None:
 async def tell_of_verification(event: EmployerVerified, unit: Unit) -> None:
     until = event.verified_until
     await tell(unit, event, "employer", {"verified_until": until}, turn=f":{until:%Y%m%dT%H%M%S}")
+
+
+@react.to(EmployerVerificationEnding, needs=people("employer"))
+async def tell_of_ending_verification(event: EmployerVerificationEnding, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"verified_until": event.verified_until, "days_left": event.days_left}
+    await tell(unit, event, "employer", facts, turn=f":{event.verified_until:%Y%m%dT%H%M%S}.{event.days_left}")
 
 
 @react.to(EmployerSuspended, needs=lambda event: [(Standing, event.employer_id)])

@@ -6,37 +6,19 @@ from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    TypeAdapter,
-    ValidationInfo,
-    field_validator,
-    with_config,
-)
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
 
-from services.posting import lifecycle, reviews, store
-from services.posting.domain import (
-    CloseReason,
-    EmployerStatus,
-    GigStatus,
-    KnownHazard,
-    Policy,
-    ReviewStatus,
-    broken_rules,
-    credit_code,
-)
-from services.posting.screening import Finding, Rules
+from services.posting import intake, lifecycle, reviews, store
+from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus
+from services.posting.forms import GIG_CHANGES, Appeal, CreditCode, GigChanges, GigForm, text_of
+from services.posting.screening import Finding
 from services.posting.store import Employer, Gig, Mark, Review
 from shared import auth
 from shared.contracts.posting import GigTerms
-from shared.contracts.terms import Code, District, Hiring, Instant, Occupation, Pay, Period, Place
-from shared.http import INVALID, InUnit, Routes
-from shared.problems import Conflict, Forbidden, Invalid, Missing, Problem, Text
+from shared.contracts.terms import District, Instant, Occupation
+from shared.http import InUnit, Routes
+from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
+from shared.rulebook import add_routes
 from shared.sealed import Sealer
 from shared.unit import Unit
 from shared.wording import Said
@@ -44,10 +26,6 @@ from shared.wording import Said
 routes = Routes("posting")
 
 EMPLOYER = Text("employer", "用工主体")
-NOT_VERIFIED = Text(
-    "Your business is not verified now, so it cannot post. Register it and have a clerk check the licence.",
-    "您的企业目前未通过核验，不能发布岗位。请先登记并由工作人员核验营业执照。",
-)
 CODE_TAKEN = Text(
     "Another account has registered this credit code. Ask a clerk if it is yours.",
     "该统一社会信用代码已由其他账号登记，如属于您请联系工作人员。",
@@ -63,17 +41,6 @@ CHANGED = Text(
 NO_CURSOR = Text("must be the `next` of the page before", "应为上一页返回的 next")
 
 
-def _text(least: int, most: int) -> Any:
-    return StringConstraints(strip_whitespace=True, min_length=least, max_length=most)
-
-
-def _to_the_second(moment: datetime) -> datetime:
-    return moment.replace(microsecond=0)
-
-
-Second = Annotated[Instant, AfterValidator(_to_the_second)]
-"""A moment to the second: what is said, stored and compared is the same."""
-
 # --- employers -----------------------------------------------------------------------------------------------------
 
 
@@ -82,11 +49,11 @@ class EmployerForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: Annotated[str, _text(2, 100)]
-    credit_code: Annotated[str, AfterValidator(credit_code), Field(examples=["91350100M000100Y43"])]
-    licence_no: Annotated[str, _text(4, 40)]
+    name: Annotated[str, text_of(2, 100)]
+    credit_code: CreditCode
+    licence_no: Annotated[str, text_of(4, 40)]
     district: District
-    contact_name: Annotated[str, _text(2, 40)]
+    contact_name: Annotated[str, text_of(2, 40)]
 
 
 class EmployerView(BaseModel):
@@ -125,13 +92,8 @@ class Verification(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     approved: bool
-    reason: Annotated[str, _text(2, 500)] | None = None
+    reason: Annotated[str, text_of(2, 500)] | None = None
     revision: int | None = None
-
-
-async def _policy(request: Request) -> Policy:
-    policy: Policy = request.app.state.policy
-    return policy
 
 
 async def _sealer(request: Request) -> Sealer:
@@ -139,13 +101,6 @@ async def _sealer(request: Request) -> Sealer:
     return sealer
 
 
-async def _rules(request: Request) -> Rules:
-    rules: Rules = request.app.state.rules
-    return rules
-
-
-InRules = Annotated[Rules, Depends(_rules)]
-InPolicy = Annotated[Policy, Depends(_policy)]
 InSealer = Annotated[Sealer, Depends(_sealer)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -194,7 +149,7 @@ async def employers_to_check(
 
 @routes.post("/employers/{employer_id}/verification")
 async def decide(
-    *, employer_id: str, decision: Verification, caller: auth.Clerk, unit: InUnit, sealer: InSealer, policy: InPolicy
+    *, employer_id: str, decision: Verification, caller: auth.Clerk, unit: InUnit, sealer: InSealer
 ) -> EmployerView:
     """Approve an employer for the months the policy gives, or refuse it with a reason, which also closes its gigs.
 
@@ -208,7 +163,7 @@ async def decide(
     if decision.revision not in (None, employer.revision):
         raise Conflict("employer-changed", CHANGED, revision=employer.revision)
     if decision.approved:
-        lifecycle.verify(unit, employer, policy)
+        lifecycle.verify(unit, employer, await store.RULES.of(unit, employer.district))
     elif decision.reason:
         await lifecycle.suspend(unit, employer, "rejected", decision.reason)
     else:
@@ -219,94 +174,11 @@ async def decide(
 # --- gigs ----------------------------------------------------------------------------------------------------------
 
 
-class PlaceForm(Place):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PayForm(Pay):
-    model_config = ConfigDict(extra="forbid")
-
-
-class PeriodForm(Period):
-    model_config = ConfigDict(extra="forbid")
-
-    start: Second
-    end: Second
-
-    @field_validator("end")
-    @classmethod
-    def _after_start(cls, end: datetime, info: ValidationInfo) -> datetime:
-        if "start" in info.data and end <= info.data["start"]:
-            raise Said("must be after the start", "应晚于开始时间")
-        return end
-
-
-Title = Annotated[str, _text(2, 60)]
-Content = Annotated[str, _text(4, 2000)]
-Appeal = Annotated[str, _text(4, 500)]
-Headcount = Annotated[int, Field(strict=True, ge=1)]
-Codes = Annotated[tuple[Code, ...], Field(max_length=20)]
-Hazards = Annotated[tuple[KnownHazard, ...], Field(max_length=20)]
-
-
-class GigForm(BaseModel):
-    """A gig as it is posted, by the caller.
-
-    Mandatory is what the notice of January 2026 asks of a post: headcount, conditions (`skills` and `certificates`,
-    which may be empty), content, place, basic pay, validity. `valid_until` is at the latest the end of the shift. No
-    field takes money from a worker. `appeal` says why a post that is refused for its words breaks no rule: a clerk
-    looks then.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    district: District
-    title: Title
-    occupation: Occupation
-    content: Content
-    place: PlaceForm
-    period: PeriodForm
-    headcount: Headcount
-    pay: PayForm
-    skills: Codes
-    certificates: Codes
-    meals: bool = False
-    lodging: bool = False
-    night_work: bool = False
-    hiring: Hiring = "instant"
-    hazards: Hazards = ()
-    valid_until: Second
-    appeal: Appeal | None = None
-
-
-@with_config(ConfigDict(extra="forbid"))
-class GigChanges(TypedDict, total=False):
-    """What changes; the rest stays. With `revision` it holds only for the terms that the employer saw."""
-
-    revision: int
-    appeal: Appeal
-    title: Title
-    occupation: Occupation
-    content: Content
-    place: PlaceForm
-    period: PeriodForm
-    headcount: Headcount
-    pay: PayForm
-    skills: Codes
-    certificates: Codes
-    meals: bool
-    lodging: bool
-    night_work: bool
-    hiring: Hiring
-    hazards: Hazards
-    valid_until: Second
-
-
-_GIG_CHANGES = TypeAdapter(GigChanges)
-
-
 class GigView(GigTerms):
-    """A gig as everyone sees it: pay in fen, times in UTC, `distance_m` in metres when searched near a point."""
+    """A gig as everyone sees it: pay in fen, times in UTC, `distance_m` in metres when searched near a point.
+
+    `origin`: the feed that it came by and what that feed calls it.
+    """
 
     gig_id: str
     district: District
@@ -315,6 +187,7 @@ class GigView(GigTerms):
     placed: int
     revision: int
     posted_at: Instant
+    origin: str | None
     distance_m: int | None = None
 
     @classmethod
@@ -326,7 +199,7 @@ class GigView(GigTerms):
             closed_reason="expired" if expired else gig.closed_reason,
             distance_m=None if distance_m is None else round(distance_m),
             **gig.terms.model_dump(),
-            **gig.model_dump(include={"district", "placed", "revision", "posted_at"}),
+            **gig.model_dump(include={"district", "placed", "revision", "posted_at", "origin"}),
         )
 
 
@@ -373,38 +246,18 @@ _OR_REVIEW: dict[int | str, dict[str, Any]] = {
 
 
 @routes.post("/gigs", status_code=201, responses=_OR_REVIEW)
-async def post_gig(
-    form: GigForm, caller: auth.Employer, unit: InUnit, policy: InPolicy, rules: InRules, response: Response
-) -> GigView | ReviewView:
+async def post_gig(form: GigForm, caller: auth.Employer, unit: InUnit, response: Response) -> GigView | ReviewView:
     """Open a gig. 202 with a review when words of it may break a rule: it is published when a clerk approves.
 
     403 `employer-not-verified`; 422 names every field that is missing, against the policy, or has words that break a
     rule of what a post may say.
     """
-    employer, until = await _verified(unit, caller)
-    fields = form.model_dump(exclude={"district", "appeal"})
-    terms = GigTerms(employer_id=employer.id, employer_name=employer.name, **fields)
-    findings = rules.findings(terms)
-    _refuse(
-        (*broken_rules(terms, policy, now=unit.now, verified_until=until), *rules.faults(findings, form.appeal)),
-    )
-    if findings:
-        response.status_code = 202
-        held = reviews.hold(unit, form.district, terms, findings, rules=rules.version, appeal=form.appeal)
-        return ReviewView.of(held)
-    return GigView.of(lifecycle.post(unit, employer, form.district, terms), unit.now)
+    return _seen(await intake.submit(unit, await unit.get(Employer, caller.id), form), unit.now, response)
 
 
 @routes.patch("/gigs/{gig_id}", responses=_OR_REVIEW)
 async def amend_gig(
-    *,
-    gig_id: str,
-    changes: GigChanges,
-    caller: auth.Employer,
-    unit: InUnit,
-    policy: InPolicy,
-    rules: InRules,
-    response: Response,
+    gig_id: str, changes: GigChanges, caller: auth.Employer, unit: InUnit, response: Response
 ) -> GigView | ReviewView:
     """Change an open gig before its shift begins; the district stays. 202 as for a post: the gig stays as it is.
 
@@ -412,30 +265,18 @@ async def amend_gig(
     `headcount-below-placed`; 403 and 422 as for a post.
     """
     gig = await _own_gig(unit, gig_id, caller)
-    employer, until = await _verified(unit, caller)
+    employer, _ = intake.verified(await unit.get(Employer, caller.id), unit.now)
     if changes.pop("revision", gig.revision) != gig.revision:
         raise Conflict("gig-changed", CHANGED, revision=gig.revision)
     appeal = changes.pop("appeal", None)
-    lifecycle.may_amend(unit, gig)
-    fields = gig.terms.model_dump() | {"employer_name": employer.name} | _GIG_CHANGES.dump_python(changes)
-    terms = GigTerms.model_validate(fields)
-    findings = rules.new_findings(terms, gig.terms)
-    _refuse(
-        (
-            *broken_rules(terms, policy, now=unit.now, verified_until=until, before=gig.terms),
-            *rules.faults(findings, appeal),
-        )
-    )
-    if findings:
-        response.status_code = 202
-        known = await unit.get(Review, reviews.review_id(gig))
-        held = reviews.hold(
-            unit, gig.district, terms, findings, rules=rules.version, appeal=appeal, known=known, amended=gig
-        )
-        return ReviewView.of(held)
-    if terms != gig.terms:
-        lifecycle.amend(unit, gig, terms)
-    return GigView.of(gig, unit.now)
+    return _seen(await intake.revise(unit, gig, employer, GIG_CHANGES.dump_python(changes), appeal), unit.now, response)
+
+
+def _seen(made: Gig | Review, now: datetime, response: Response) -> GigView | ReviewView:
+    if isinstance(made, Gig):
+        return GigView.of(made, now)
+    response.status_code = 202
+    return ReviewView.of(made)
 
 
 @routes.post("/gigs/{gig_id}/close")
@@ -472,20 +313,6 @@ async def _own_gig(unit: Unit, gig_id: str, caller: auth.Caller) -> Gig:
     return gig
 
 
-async def _verified(unit: Unit, caller: auth.Caller) -> tuple[Employer, datetime]:
-    """The caller as an employer that may post, and until when it may."""
-    employer = await unit.get(Employer, caller.id)
-    until = employer.checked_until(unit.now) if employer else None
-    if employer is None or until is None:
-        raise Forbidden(NOT_VERIFIED, code="employer-not-verified")
-    return employer, until
-
-
-def _refuse(faults: tuple[Any, ...]) -> None:
-    if faults:
-        raise Problem(422, "invalid-fields", INVALID, faults=faults)
-
-
 def _page(gigs: Sequence[Gig], limit: int, now: datetime) -> GigPage:
     """A page of the gigs that were asked for with one more than its limit."""
     items = [GigView.of(gig, now) for gig in gigs[:limit]]
@@ -503,7 +330,7 @@ class ReviewDecision(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     approved: bool
-    reason: Annotated[str, _text(2, 500)] | None = None
+    reason: Annotated[str, text_of(2, 500)] | None = None
     round: int | None = None
 
 
@@ -534,9 +361,7 @@ async def my_reviews(caller: auth.Employer, unit: InUnit, limit: Limit = 20, aft
 
 
 @routes.post("/reviews/{review_id}/decision")
-async def decide_review(
-    review_id: str, decision: ReviewDecision, caller: auth.Clerk, unit: InUnit, policy: InPolicy
-) -> ReviewView:
+async def decide_review(review_id: str, decision: ReviewDecision, caller: auth.Clerk, unit: InUnit) -> ReviewView:
     """Publish it, or refuse it with a reason.
 
     403 outside the clerk's districts, or `same-clerk` for an appeal against one's own decision; 409 `review-decided`,
@@ -549,7 +374,7 @@ async def decide_review(
     if decision.round not in (None, review.round):
         raise Conflict("review-changed", CHANGED, revision=review.round)
     if decision.approved:
-        await reviews.approve(unit, review, policy, by=caller.id)
+        await reviews.approve(unit, review, by=caller.id)
     elif decision.reason:
         reviews.refuse(unit, review, decision.reason, by=caller.id)
     else:
@@ -590,6 +415,11 @@ async def _own_review(unit: Unit, review_id: str, caller: auth.Caller) -> Review
 def _reviews(found: Sequence[Review], limit: int) -> ReviewPage:
     items = [ReviewView.of(review) for review in found[:limit]]
     return ReviewPage(items=items, next=items[-1].review_id if len(found) > limit else None)
+
+
+# --- rules ---------------------------------------------------------------------------------------------------------
+
+add_routes(routes, store.RULES)
 
 
 # --- search --------------------------------------------------------------------------------------------------------

@@ -2,10 +2,9 @@
 
 import re
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from services.posting.rules import Policy
 from shared.contracts.posting import GigTerms
 from shared.problems import Fault, Text
 from shared.wording import Said
@@ -71,30 +70,6 @@ def credit_code(text: str) -> str:
 
 
 # --- what a post may say -------------------------------------------------------------------------------------------
-
-
-class Bounds(BaseModel):
-    """A box of WGS 84 degrees, its edges included."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    south: float
-    west: float
-    north: float
-    east: float
-
-
-class Policy(BaseModel):
-    """A region's limits, from policy.yaml."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_validity_days: Annotated[int, Field(gt=0)]
-    max_headcount: Annotated[int, Field(gt=0)]
-    min_lead_minutes: Annotated[int, Field(ge=0)]
-    max_shift_hours: Annotated[int, Field(gt=0, le=24)]
-    verification_days: Annotated[int, Field(gt=0, le=181)]
-    bounds: Bounds
 
 
 TOO_SOON = Text(

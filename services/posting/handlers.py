@@ -1,8 +1,13 @@
-"""What posting does when a placement is made or cancelled, and when a validity ends."""
+"""What posting does when a placement is made or cancelled, an agency offers a gig, and a time has come."""
 
-from services.posting import lifecycle
-from services.posting.store import Employer, Gig, Placement
+import re
+
+from services.posting import intake, lifecycle
+from services.posting.store import RULES, Agency, Employer, Gig, Offered, Placement, offered_id
+from shared.contracts.agencies import GigOffered
 from shared.contracts.matching import PlacementCancelled, PlacementMade
+from shared.contracts.posting import FeedAnswered, FeedFault
+from shared.problems import Fault, Problem
 from shared.reactions import Reactions
 from shared.unit import Document, Timer, Unit
 
@@ -23,6 +28,33 @@ async def free_seat(event: PlacementCancelled, unit: Unit) -> None:
     await lifecycle.count_placement(unit, event.gig_id, event.placement_id, stands=False)
 
 
+def _of_feed(event: GigOffered) -> tuple[tuple[type[Document], str], ...]:
+    return (Agency, event.agency_id), (Offered, offered_id(event.agency_id, event.origin_id))
+
+
+@react.to(GigOffered, needs=_of_feed)
+async def take_offered_gig(event: GigOffered, unit: Unit) -> None:
+    """As a row of a file; what is wrong with it is answered, and is no dead letter of ours."""
+    id = offered_id(event.agency_id, event.origin_id)
+    answer = FeedAnswered(offered_id=id, agency_id=event.agency_id, origin_id=event.origin_id, outcome="refused")
+    try:
+        agency = await intake.registered(unit, event.agency_id)
+        taken = await intake.take(unit, agency.id, agency, event.post | {"origin_id": event.origin_id})
+        answer = answer.model_copy(update=taken._asdict())
+    except Problem as problem:
+        faults = problem.faults or (Fault("post", problem.text),)
+        said = tuple(_said(fault, problem) for fault in faults)
+        answer = answer.model_copy(update={"code": problem.code, "faults": said})
+    unit.publish(answer)
+
+
+def _said(fault: Fault, problem: Problem) -> FeedFault:
+    """A fault without anything that was sent: an event may go to everybody."""
+    text = fault.public or fault.text
+    field = fault.field if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", fault.field) else "post"
+    return FeedFault(field=field, zh=text.say("zh", problem.facts), en=text.say("en", problem.facts))
+
+
 @react.at(lifecycle.GIG_EXPIRY)
 async def expire_gig(timer: Timer, unit: Unit) -> None:
     gig = await unit.get(Gig, timer.subject)
@@ -35,3 +67,10 @@ async def end_verification(timer: Timer, unit: Unit) -> None:
     employer = await unit.get(Employer, timer.subject)
     if employer is not None and employer.status == "verified":
         await lifecycle.suspend(unit, employer, "lapsed")
+
+
+@react.at(lifecycle.VERIFICATION_WARNING)
+async def warn_of_verification_end(timer: Timer, unit: Unit) -> None:
+    employer = await unit.get(Employer, timer.subject)
+    if employer is not None:
+        lifecycle.warn(unit, employer, await RULES.of(unit, employer.district))

@@ -1,14 +1,17 @@
 """How employers and gigs go from one state to the next, and what is said when they do."""
 
+import math
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal
 
-from services.posting.domain import CloseReason, Policy
+from services.posting.domain import CloseReason
+from services.posting.rules import Policy
 from services.posting.store import Employer, Gig, Placement, gigs_not_closed
 from shared import clock
 from shared.contracts.posting import (
     EmployerSuspended,
+    EmployerVerificationEnding,
     EmployerVerified,
     GigAmended,
     GigClosed,
@@ -22,6 +25,7 @@ from shared.unit import Unit
 
 GIG_EXPIRY = "gig-expiry"
 VERIFICATION_END = "verification-end"
+VERIFICATION_WARNING = "verification-warning"
 
 GIG = Text("gig", "零工岗位")
 CLOSED = Text("The gig is closed; it can no longer be changed.", "该岗位已关闭，不能再修改。")
@@ -44,7 +48,9 @@ def submit(unit: Unit, employer: Employer, details: Mapping[str, str]) -> None:
         employer.revision += 1
     if changed or employer.status != "verified":
         employer.status, employer.reason, employer.verified_until = "pending", None, None
+        employer.warn_at = None
         unit.cancel_timer(VERIFICATION_END, employer.id)
+        unit.cancel_timer(VERIFICATION_WARNING, employer.id)
     unit.save(employer)
 
 
@@ -54,7 +60,34 @@ def verify(unit: Unit, employer: Employer, policy: Policy) -> None:
     employer.status, employer.reason, employer.verified_until = "verified", None, until
     unit.save(employer)
     unit.set_timer(VERIFICATION_END, employer.id, until)
+    _set_warning(unit, employer, until, policy)
     unit.publish(EmployerVerified(employer_id=employer.id, district=employer.district, verified_until=until))
+
+
+def warn(unit: Unit, employer: Employer, policy: Policy) -> None:
+    """Say that the verification ends soon, and be back for the next warning. Nothing when it is too late to warn."""
+    until = employer.checked_until(unit.now)
+    if until is not None:
+        unit.publish(
+            EmployerVerificationEnding(
+                employer_id=employer.id,
+                district=employer.district,
+                verified_until=until,
+                days_left=math.ceil((until - unit.now) / timedelta(days=1)),
+            )
+        )
+        _set_warning(unit, employer, until, policy)
+
+
+def _set_warning(unit: Unit, employer: Employer, until: datetime, policy: Policy) -> None:
+    """The next of the policy's warnings that is still to come; one that was set for an earlier end is none."""
+    ahead = [until - timedelta(days=days) for days in policy.verification_warning_days]
+    employer.warn_at = min((moment for moment in ahead if moment > unit.now), default=None)
+    unit.save(employer)
+    if employer.warn_at:
+        unit.set_timer(VERIFICATION_WARNING, employer.id, employer.warn_at)
+    else:
+        unit.cancel_timer(VERIFICATION_WARNING, employer.id)
 
 
 async def suspend(
@@ -62,8 +95,10 @@ async def suspend(
 ) -> None:
     """The employer may not post from now on, and its gigs are closed. A clerk's own words stay with us."""
     employer.status, employer.reason, employer.verified_until = status, reason, None
+    employer.warn_at = None
     unit.save(employer)
     unit.cancel_timer(VERIFICATION_END, employer.id)
+    unit.cancel_timer(VERIFICATION_WARNING, employer.id)
     for gig in await gigs_not_closed(unit, employer.id):
         close(unit, gig, "suspended")
     code = "verification-refused" if status == "rejected" else "verification-ended"
@@ -73,13 +108,21 @@ async def suspend(
 # --- gigs ----------------------------------------------------------------------------------------------------------
 
 
-def post(unit: Unit, employer: Employer, district: str, terms: GigTerms, *, gig_id: str | None = None) -> Gig:
+def post(
+    unit: Unit,
+    employer: Employer,
+    district: str,
+    terms: GigTerms,
+    *,
+    gig_id: str | None = None,
+    origin: str | None = None,
+) -> Gig:
     """Open a gig until its validity ends, under an id of its own or the one its review has had."""
-    gig = Gig(id=gig_id or clock.new_id(), district=district, terms=terms, posted_at=unit.now)
+    gig = Gig(id=gig_id or clock.new_id(), district=district, terms=terms, posted_at=unit.now, origin=origin)
     unit.save(gig)
     unit.save(employer)  # so that a suspension decided at the same moment collides with it, and sees the gig
     unit.set_timer(GIG_EXPIRY, gig.id, terms.valid_until)
-    unit.publish(GigPosted(gig_id=gig.id, district=district, terms=terms))
+    unit.publish(GigPosted(gig_id=gig.id, district=district, terms=terms, origin=origin))
     return gig
 
 
@@ -100,7 +143,7 @@ def amend(unit: Unit, gig: Gig, terms: GigTerms) -> None:
     gig.terms, gig.revision = terms, gig.revision + 1
     unit.save(gig)
     unit.set_timer(GIG_EXPIRY, gig.id, terms.valid_until)
-    unit.publish(GigAmended(gig_id=gig.id, district=gig.district, terms=terms))
+    unit.publish(GigAmended(gig_id=gig.id, district=gig.district, terms=terms, origin=gig.origin))
     _fill_or_reopen(unit, gig)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Literal
 
 from services.posting import lifecycle
-from services.posting.domain import Policy, broken_rules
+from services.posting.domain import broken_rules
 from services.posting.screening import Finding
-from services.posting.store import Employer, Gig, Review
+from services.posting.store import RULES, Employer, Gig, Review
 from shared import clock
 from shared.contracts.posting import GigTerms, ReviewDecided
 from shared.problems import Conflict, Forbidden, Text
@@ -45,6 +45,7 @@ def hold(
     appeal: str | None,
     known: Review | None = None,
     amended: Gig | None = None,
+    origin: str | None = None,
 ) -> Review:
     """Keep a post, or an amendment of a gig, until a clerk has looked.
 
@@ -61,6 +62,7 @@ def hold(
         findings=tuple(findings),
         rules=rules,
         appeal=appeal,
+        origin=origin,
         asked_at=unit.now,
     )
     if known:
@@ -75,7 +77,7 @@ def review_id(gig: Gig) -> str:
     return f"{gig.id}.{gig.revision}"
 
 
-async def approve(unit: Unit, review: Review, policy: Policy, *, by: str) -> None:
+async def approve(unit: Unit, review: Review, *, by: str) -> None:
     """Publish it. Raises `Conflict` when that is not possible any more.
 
     `review-decided`, `employer-not-verified`, `review-out-of-date`, `gig-changed`, or what an amendment is refused for.
@@ -87,10 +89,11 @@ async def approve(unit: Unit, review: Review, policy: Policy, *, by: str) -> Non
         raise Conflict("employer-not-verified", NOT_VERIFIED)
     gig = await unit.get(Gig, review.gig_id)
     before = gig.terms if gig else None
+    policy = await RULES.of(unit, review.district)
     if broken_rules(review.terms, policy, now=unit.now, verified_until=until, before=before):
         raise Conflict("review-out-of-date", OUT_OF_DATE)
     if gig is None:
-        lifecycle.post(unit, employer, review.district, review.terms, gig_id=review.gig_id)
+        lifecycle.post(unit, employer, review.district, review.terms, gig_id=review.gig_id, origin=review.origin)
     else:
         lifecycle.may_amend(unit, gig)
         if gig.revision != review.amends:

@@ -5,13 +5,16 @@ when the post as a whole reads as if it broke a rule (judge.py), and lawful word
 post that reads so in words that nobody knew is for a clerk too.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
+import yaml
 from pydantic import BaseModel, ConfigDict
 
 from services.posting.figures import NUMERAL, paid_too_little
@@ -151,6 +154,25 @@ def _any(patterns: Sequence[str]) -> re.Pattern[str]:
     return re.compile(whole)
 
 
+class Floor(NamedTuple):
+    """What an hour must pay at least in a district, in fen."""
+
+    district: str
+    fen: int
+
+    def said(self, terms: GigTerms) -> Text:
+        """The figure, and what it comes to for the whole shift when that is what is paid for."""
+        hour, en, zh = f"¥{self.fen / 100:.2f}", "", ""
+        if terms.pay.unit is PayUnit.day:
+            hours = hours_of(terms)
+            shift = f"¥{math.ceil(self.fen * hours) / 100:.2f}"
+            en, zh = f", {shift} for this shift of {hours:g} hours", f"，本班次 {hours:g} 小时不低于 {shift}"
+        return Text(
+            f"In {self.district} an hour pays at least {hour}{en}. ",
+            f"{self.district} 每小时不低于 {hour}{zh}。",
+        )
+
+
 WORKING_DAY = 8.0
 """A day's pay may be for a day that is short; it is no more to be believed for that."""
 
@@ -184,23 +206,22 @@ class Rules:
         """`data` is the document screening.yaml. Raises ValueError for a rule that is not whole."""
         self.version: str = data["version"]
         self._judge = judge
-        self._hourly_floor_fen: int = data["hourly_floor_fen"]
         self._believable_fen: int = data["believable_hourly_fen"]
         self._rules = {kind: Rule.model_validate(data["kinds"][kind]) for kind in RULED}
         self._tasks = re.compile("|".join(sorted(map(re.escape, data["tasks"].split()), key=len, reverse=True)))
 
-    def findings(self, terms: GigTerms) -> tuple[Finding, ...]:
+    def findings(self, terms: GigTerms, floor: Floor) -> tuple[Finding, ...]:
         """What breaks a rule for certain; and if the whole reads as if it may, also what is doubtful in it."""
-        return self.look(terms.title, terms.content, terms.pay, hours_of(terms))
+        return self.look(terms.title, terms.content, terms.pay, hours_of(terms), floor.fen)
 
-    def new_findings(self, terms: GigTerms, before: GigTerms) -> tuple[Finding, ...]:
+    def new_findings(self, terms: GigTerms, floor: Floor, before: GigTerms, floor_before: Floor) -> tuple[Finding, ...]:
         """What an amendment brings: words that stood there before have been looked at."""
-        known = set(self.findings(before))
-        return tuple(finding for finding in self.findings(terms) if finding not in known)
+        known = set(self.findings(before, floor_before))
+        return tuple(finding for finding in self.findings(terms, floor) if finding not in known)
 
-    def look(self, title: str, content: str, pay: Pay, hours: float) -> tuple[Finding, ...]:
-        """As `findings`, for a post that is no gig yet; `hours` are the shift's."""
-        seen = self.see(title, content, pay, hours)
+    def look(self, title: str, content: str, pay: Pay, hours: float, floor_fen: int) -> tuple[Finding, ...]:
+        """As `findings`, for a post that is no gig yet; `hours` are the shift's, and one must pay `floor_fen`."""
+        seen = self.see(title, content, pay, hours, floor_fen)
         score = self._judge.score(seen.text, seen.plain_clauses, seen.cues)
         doubts = score > self._judge.doubt_above
         found = [finding for finding, level in seen.findings.items() if doubts or level != "doubt"]
@@ -209,7 +230,7 @@ class Rules:
             found = [Finding(kind="unclear", certain=False, field=field, words=clause)]
         return tuple(sorted(found, key=lambda finding: not finding.certain))
 
-    def see(self, title: str, content: str, pay: Pay, hours: float) -> Seen:
+    def see(self, title: str, content: str, pay: Pay, hours: float, floor_fen: int) -> Seen:
         """What the patterns and the pay show, before anybody judges of it."""
         fields: dict[Field, str] = {"title": title, "content": content}
         found: dict[Finding, Level] = {}
@@ -222,11 +243,11 @@ class Rules:
             for kind, rule in self._rules.items():
                 for level, start, end in rule.hits(text.text):
                     find(kind, level, field, text.original(written, start, end))
-            spans = paid_too_little(text.text, hours, self._hourly_floor_fen / 100)
+            spans = paid_too_little(text.text, hours, floor_fen / 100)
             for start, end in self._rules["minimum"].not_lawful(text.text, spans):
                 find("minimum", "doubt", field, text.original(written, start, end))
         hourly = hourly_fen(pay, hours)
-        if hourly is not None and hourly < self._hourly_floor_fen:
+        if hourly is not None and hourly < floor_fen:
             find("minimum", "block", "pay", yuan(hourly))
         believed = hourly_fen(pay, max(hours, WORKING_DAY))
         if believed is not None and believed > self._believable_fen:
@@ -237,15 +258,31 @@ class Rules:
         clauses = tuple((field, clause) for field, written in fields.items() for clause in clauses_of(written))
         return Seen(found, whole, clauses)
 
-    def faults(self, findings: Sequence[Finding], appeal: str | None) -> tuple[Fault, ...]:
+    def faults(
+        self, findings: Sequence[Finding], appeal: str | None, terms: GigTerms, floor: Floor
+    ) -> tuple[Fault, ...]:
         """What is certain, as it is said to the employer; nothing when it appeals: then a clerk decides."""
-        return () if appeal else tuple(self._fault(finding) for finding in findings if finding.certain)
+        return () if appeal else tuple(self._fault(finding, terms, floor) for finding in findings if finding.certain)
 
-    def _fault(self, finding: Finding) -> Fault:
+    def _fault(self, finding: Finding, terms: GigTerms, floor: Floor) -> Fault:
         rule, words = self._rules[finding.kind], finding.words
-        en = f"“{words}” {rule.name['en']} ({rule.basis['en']}). {rule.mend['en']}. {IF_NOT.en}"
-        zh = f"“{words}”：{rule.name['zh']}（{rule.basis['zh']}）。{rule.mend['zh']}。{IF_NOT.zh}"
-        return Fault(finding.field, Text(_braced(en), _braced(zh)))
+        wanted = floor.said(terms) if finding.kind == "minimum" else Text("", "")
+        named = Text(f"{rule.name['en']} ({rule.basis['en']})", f"{rule.name['zh']}（{rule.basis['zh']}）")
+        mend = Text(f"{wanted.en}{rule.mend['en']}. {IF_NOT.en}", f"{wanted.zh}{rule.mend['zh']}。{IF_NOT.zh}")
+        text = Text(f"“{words}” {named.en}. {mend.en}", f"“{words}”：{named.zh}。{mend.zh}")
+        return Fault(
+            finding.field,
+            Text(_braced(text.en), _braced(text.zh)),
+            public=Text(_braced(f"{named.en}. {mend.en}"), _braced(f"{named.zh}。{mend.zh}")),
+        )
+
+
+@cache
+def screening() -> Rules:
+    """The rules and the model that come with this service."""
+    here = Path(__file__)
+    data = yaml.safe_load(here.with_name("screening.yaml").read_text("utf-8"))
+    return Rules(data, Judge.model_validate_json(here.with_name("screening.model.json").read_text("utf-8")))
 
 
 def hours_of(terms: GigTerms) -> float:

@@ -8,15 +8,20 @@ from typing import Any, NamedTuple
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
 from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus
-from services.posting.screening import Finding, Kind
+from services.posting.rules import SHIPPED, Policy
+from services.posting.screening import Finding, Floor, Kind
 from shared.contracts.posting import GigTerms
+from shared.rulebook import RuleBook, RuleVersion
 from shared.unit import Document, Unit
 
 _OPEN = {"status": "open"}
 
 
 class Employer(Document):
-    """A business that posts. Its id is its account's. `contact` is sealed; `revision` counts what a clerk checks."""
+    """A business that posts. Its id is its account's. `contact` is sealed; `revision` counts what a clerk checks.
+
+    `warn_at`: when it is told next that its verification ends; `agencies`: those that it lets post in its name.
+    """
 
     collection = "employers"
     indexes = (
@@ -32,7 +37,9 @@ class Employer(Document):
     status: EmployerStatus = "pending"
     reason: str | None = None
     verified_until: datetime | None = None
+    warn_at: datetime | None = None
     revision: int = 1
+    agencies: tuple[str, ...] = ()
 
     def checked_until(self, now: datetime) -> datetime | None:
         """How long it may post; None when it may not, also when the timer that ends its verification is late."""
@@ -59,6 +66,7 @@ class Gig(Document):
     placed: int = 0
     revision: int = 1
     posted_at: datetime
+    origin: str | None = None
 
     def expired(self, now: datetime) -> bool:
         """True from `valid_until` on, also when the timer that closes it is late."""
@@ -100,6 +108,7 @@ class Review(Document):
     findings: tuple[Finding, ...]
     rules: str
     appeal: str | None
+    origin: str | None = None
     status: ReviewStatus = "waiting"
     round: int = 1
     reason: str | None = None
@@ -112,12 +121,54 @@ class Review(Document):
         return tuple(dict.fromkeys(finding.kind for finding in self.findings))
 
 
-DOCUMENTS = (Employer, Gig, Placement, Review)
+class Agency(Document):
+    """Another agency that may post for employers who let it, in its districts. Its id is its account's."""
+
+    collection = "agencies"
+
+    name: str
+    districts: tuple[str, ...]
+
+    def covers(self, district: str) -> bool:
+        return district.startswith(self.districts)
+
+
+class Offered(Document):
+    """What became of a post that came under an origin id. Its own id is the two together (`offered_id`).
+
+    `digest` is of the post as it was taken last; none after it was withdrawn.
+    """
+
+    collection = "offered"
+
+    gig_id: str
+    review_id: str | None
+    digest: str | None
+
+
+def offered_id(feed: str, origin_id: str) -> str:
+    """An origin id with the feed that it is unique in: the account of an employer or an agency."""
+    return f"{feed}/{origin_id}"
+
+
+DOCUMENTS = (Employer, Gig, Placement, Review, Agency, Offered, RuleVersion)
+
+RULES = RuleBook(Policy, SHIPPED)
+
+
+async def floor_of(unit: Unit, district: str, terms: GigTerms) -> Floor:
+    """What an hour of these terms must pay: by the rules that are in force when the work begins."""
+    policy = await RULES.of(unit, district, at=terms.period.start)
+    return Floor(district, policy.hourly_floor_fen)
 
 
 async def employer_with_code(unit: Unit, credit_code: str) -> Employer | None:
     found = await unit.find(Employer, {"credit_code": credit_code}, limit=1)
     return found[0] if found else None
+
+
+async def agencies(unit: Unit) -> list[Agency]:
+    return await unit.find(Agency, {}, sort=[("_id", ASCENDING)])
 
 
 async def employers(

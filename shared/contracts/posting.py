@@ -1,6 +1,8 @@
 """What posting says: employers become known, gigs open, change, fill and close."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
 
 from shared.contracts import Event
 from shared.contracts.terms import Code, District, Hazard, Hiring, Instant, Occupation, Pay, Period, Place, Term
@@ -29,7 +31,10 @@ class GigTerms(Term):
 
 
 class GigPosted(Event, topic="posting.gig", type="posting.gig-posted.v1", subject="gig_id"):
-    """A gig is open: it may be searched for and offered from now until `valid_until`."""
+    """A gig is open: it may be searched for and offered from now until `valid_until`.
+
+    `origin`: `<feed>/<origin id>`, when it came by an employer's file or an agency's feed.
+    """
 
     gig_id: str
     district: District
@@ -43,6 +48,7 @@ class GigAmended(Event, topic="posting.gig", type="posting.gig-amended.v1", subj
     gig_id: str
     district: District
     terms: GigTerms
+    origin: str | None = None
 
 
 class GigFilled(Event, topic="posting.gig", type="posting.gig-filled.v1", subject="gig_id"):
@@ -86,6 +92,35 @@ class ReviewDecided(
     round: int
 
 
+FeedOutcome = Literal["posted", "review", "amended", "unchanged", "closed", "refused"]
+
+
+class FeedFault(Term):
+    """What is wrong with one field of a post, or with `post` as a whole, in words that repeat nothing of it."""
+
+    field: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,100}$")]
+    zh: str
+    en: str
+
+
+class FeedAnswered(Event, topic="posting.feed", type="posting.feed-answered.v1", subject="offered_id", key="agency_id"):
+    """What became of a post that an agency sent (`agencies.gig-offered`), one answer to each.
+
+    `posted`, `amended` and `closed` are said by the gig's own events too; `review`: a clerk looks first. `refused` has
+    the `code` of the problem and its fields; sending the same again does not help. `offered_id` is
+    `<agency_id>/<origin_id>`, the gig's `origin`.
+    """
+
+    offered_id: str
+    agency_id: str
+    origin_id: str
+    outcome: FeedOutcome
+    gig_id: str | None = None
+    review_id: str | None = None
+    code: Code | None = None
+    faults: tuple[FeedFault, ...] = ()
+
+
 class EmployerVerified(
     Event, topic="posting.employer", type="posting.employer-verified.v1", subject="employer_id", key="employer_id"
 ):
@@ -94,6 +129,21 @@ class EmployerVerified(
     employer_id: str
     district: District
     verified_until: Instant
+
+
+class EmployerVerificationEnding(
+    Event,
+    topic="posting.employer",
+    type="posting.employer-verification-ending.v1",
+    subject="employer_id",
+    key="employer_id",
+):
+    """The employer's verification ends at `verified_until`, in so many days, unless it is checked again before."""
+
+    employer_id: str
+    district: District
+    verified_until: Instant
+    days_left: int
 
 
 class EmployerSuspended(

@@ -169,6 +169,7 @@ def _causes(image: Image, report: Report) -> None:
     workers, presences, employers = known("worker-registered"), known("worker-checked-in"), known("employer-verified")
     told = {f"{said.type}:{said.subject}" for said in image.log}
     causes: Mapping[str, tuple[str, set[str]]] = {
+        "employer-verification-ending": ("employer_id", employers),
         "gig-posted": ("terms.employer_id", employers),
         "gig-amended": ("gig_id", gigs),
         "gig-filled": ("gig_id", gigs),

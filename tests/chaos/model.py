@@ -29,10 +29,12 @@ OUTWARD = {
     "pay-due",
     "pay-overdue",
     "employer-verified",
+    "employer-verification-ending",
     "employer-suspended",
     "review-decided",
 }
 """Of what a person is told by SMS too, if they gave a number."""
+WARNED_DAYS_AHEAD = (30, 7)
 TOLD_OF_END = {"filled", "closed", "unconfirmed"}
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
 
@@ -143,6 +145,11 @@ def posting(log: Log) -> Documents:
         for id, fields in employers.items()
         if fields["status"] == "verified"
     }
+    for id, said in log.last("employer-verified", "employer-verification-ending").items():
+        ahead = [days for days in WARNED_DAYS_AHEAD if days < said.body.get("days_left", 1_000)]
+        if employers[id]["status"] == "verified" and ahead:
+            due = datetime.fromisoformat(said.body["verified_until"]) - timedelta(days=max(ahead))
+            timers[f"verification-warning:{id}"] = {"due_at": due.isoformat()}
     return {"employers": employers, "gigs": gigs, "placements": known, "_timers": timers}
 
 
@@ -426,6 +433,10 @@ def _tellings(log: Log, found: Documents) -> Iterator[tuple[Said, str, str, str,
         until = said.body["verified_until"]
         turn = ":" + re.sub(r"[-:]", "", until)[:15]
         yield said, said.subject, "employer", turn, {"verified_until": until}, None
+    for said in log["employer-verification-ending"]:
+        facts = {name: said.body[name] for name in ("verified_until", "days_left")}
+        turn = ":" + re.sub(r"[-:]", "", facts["verified_until"])[:15] + f".{facts['days_left']}"
+        yield said, said.subject, "employer", turn, facts, None
     for said in log["review-decided"]:
         body = said.body
         yield said, body["employer_id"], "employer", f":{body['round']}", {"outcome": body["outcome"]}, None

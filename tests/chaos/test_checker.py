@@ -194,6 +194,7 @@ def databases() -> dict[str, Any]:
     posting["_timers"] = {
         f"gig-expiry:{GIG}": {"due_at": MORNING[0]},
         f"verification-end:{FIRM}": {"due_at": VERIFIED_UNTIL},
+        f"verification-warning:{FIRM}": {"due_at": "2026-12-02T00:00:00Z"},
     }
     matching["gigs"][GIG] = gig | {"edition": 1, "closed": None}
     notify["gigs"][GIG] = {"employer_id": FIRM, "title": "快件分拣员", "full": True, "times_full": 1}

@@ -58,7 +58,9 @@ NOT_OF_A_PERSON = {
 }
 """Field names, or paths, that hold such a word and speak of no person; and why."""
 
-NUMBERS_ALLOWED = frozenset({"terms.place.lat", "terms.place.lon", "reasons[].value"})
+NUMBERS_ALLOWED = frozenset(
+    {"terms.place.lat", "terms.place.lon", "post.place.lat", "post.place.lon", "reasons[].value"}
+)
 """Paths that may hold fractions: any other could be half of a position."""
 
 FREE_TEXT_ALLOWED = frozenset(
@@ -71,9 +73,15 @@ FREE_TEXT_ALLOWED = frozenset(
         "reason",
         "channel",
         "weights",
+        "faults[].zh",
+        "faults[].en",
     }
 )
-"""Paths of text without a form that are no ids. A post's text is public; reasons and channels are short codes."""
+"""Paths of text without a form that are no ids. A post's text is public; reasons and channels are short codes; what is
+wrong with a post is said in our own words."""
+
+OPEN_ALLOWED = frozenset({"post"})
+"""Paths of anything at all: a post as another agency wrote it, which only posting reads."""
 
 ID = re.compile(r"(^|.*_)id$|^about$|^sha256$")
 
@@ -112,7 +120,7 @@ def personal_fields(schema: Mapping[str, Any]) -> list[str]:
         shaped = {"enum", "const", "pattern", "format"} & field.keys()
         if field.get("type") == "string" and not shaped and path not in FREE_TEXT_ALLOWED and not ID.fullmatch(last):
             found.append(f"{path}: free text may hold anything; give it a pattern or an enum")
-        if field.get("type") not in ("string", "number", "integer", "boolean"):
+        if field.get("type") not in ("string", "number", "integer", "boolean") and path not in OPEN_ALLOWED:
             found.append(f"{path}: its type is open")
     return found
 

@@ -29,6 +29,7 @@ MONEY = (
 TO_THE_WORKER = {
     "amount_fen": "what the worker is paid for the work",
     "compensation_fen": "what an employer owes the worker for cancelling too late",
+    "hourly_floor_fen": "the least that an hour must pay the worker",
     "floor_fen_per_hour": "the least that the worker would work for",
     "usual_fen_per_hour": "what pay is weighed against when a worker names no floor",
     "pay": "the basic pay of a gig: an amount, its unit and when it is due",

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from services.matching.store import Commitments, Offer, Placement, Seat
-from shared.contracts.matching import OfferExpired, PlacementMade
+from shared.contracts.matching import OfferExpired, OfferMade, PlacementMade
 from shared.testing import Harness
 from tests.service.matching.kit import (
     YUELU,
@@ -102,6 +102,43 @@ async def test_no_offer_is_made_of_a_gig_past_its_validity_though_nobody_said_it
     outcome = await run(matching)
     assert (outcome.offers, outcome.retired) == (0, 1)
     assert problem(await accept(matching, offer)) == (409, "gig-closed")
+
+
+@pytest.mark.feature("F4")
+@pytest.mark.parametrize(("late", "offers"), [(-MOMENT, 1), (timedelta(0), 0), (timedelta(hours=3), 0)])
+async def test_no_offer_is_made_of_a_gig_that_was_heard_of_after_its_validity(
+    matching: Harness, late: timedelta, offers: int
+) -> None:
+    """The consumers were down across the deadline: all that was said meanwhile comes at once; no timer has fired."""
+    gig, here, amendment = (
+        posted(start=5, end=9, valid_until=at(1)),
+        checked_in(),
+        amended("gig-1", terms(start=5, end=9, valid_until=at(1), fen=2_500)),
+    )
+    matching.clock.now = at(1) + late
+    await matching.receives(gig, amendment, here)
+    assert (await run(matching)).offers == offers
+    assert len(await matching.published(OfferMade)) == offers
+    await matching.receives(closed())
+    await matching.receives(checked_in("worker-2"))
+    assert (await run(matching)).offers == 0
+
+
+@pytest.mark.feature("F4")
+async def test_an_offer_answered_when_the_consumers_are_back_is_no_placement_of_an_expired_gig(
+    matching: Harness,
+) -> None:
+    await matching.receives(posted(start=5, end=9, valid_until=at(1)), checked_in())
+    matching.clock.now = at(1) - MOMENT
+    await run(matching)
+    offer = await offer_of(matching)
+    matching.clock.now = at(3)
+    assert problem(await accept(matching, offer)) == (409, "offer-expired")
+    await matching.later(seconds=1)
+    await matching.receives(closed(), checked_in("worker-2"))
+    assert (await run(matching)).offers == 0
+    assert len(await matching.published(OfferMade)) == 1
+    assert await matching.published(PlacementMade) == []
 
 
 async def test_a_gig_that_has_started_takes_nobody(matching: Harness) -> None:

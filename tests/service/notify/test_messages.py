@@ -10,6 +10,7 @@ from services.notify.store import Delivery, Message
 from shared.contracts.matching import ExcuseDecided, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
 from shared.contracts.posting import (
     EmployerSuspended,
+    EmployerVerificationEnding,
     EmployerVerified,
     GigAmended,
     GigClosed,
@@ -43,12 +44,14 @@ JOURNEY = [
     said(GigReopened),
     said(GigAmended),
     said(GigClosed),
+    said(EmployerVerificationEnding),
     said(EmployerSuspended),
 ]
 
 TOLD = [
     ("agreement-made", "worker"),
     ("employer-suspended", "employer"),
+    ("employer-verification-ending", "employer"),
     ("employer-verified", "employer"),
     ("excuse-decided", "employer"),
     ("excuse-decided", "worker"),
@@ -83,7 +86,7 @@ async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Ha
             assert len(texts) == sum(part == ("worker" if person == WORKER else "employer") for _, part in TOLD)
             assert not any("{" in text or "}" in text for text in texts)
             titled = [text for text in texts if "快件分拣员" in text]
-            assert len(titled) == len(texts) - (3 if person == EMPLOYER else 0)
+            assert len(titled) == len(texts) - (4 if person == EMPLOYER else 0)
 
 
 async def test_who_is_told_that_nobody_came_is_not_told_too_that_the_market_cancelled(notify: Harness) -> None:
@@ -203,6 +206,18 @@ async def test_an_employer_hears_of_each_verification_and_each_suspension(notify
         "employer-suspended",
         "employer-verified",
         "employer-suspended",
+    ]
+
+
+@pytest.mark.feature("F6")
+async def test_an_employer_is_told_each_time_that_its_verification_ends_soon(notify: Harness) -> None:
+    month = said(EmployerVerificationEnding, verified_until="2027-05-22T22:00:00Z", days_left=30)
+    week = said(EmployerVerificationEnding, verified_until="2027-05-22T22:00:00Z", days_left=7)
+    await notify.receives(month, month, week)
+    assert [one["text"] for one in await messages(notify, EMPLOYER, accept_language="zh")] == [
+        f"贵单位的核验将于 5月23日 06:00 到期（还有 {days} 天），届时不能发布招工，未结束的招工将关闭。"
+        "请在此前到市场窗口重新核验。"
+        for days in (30, 7)
     ]
 
 

@@ -1,12 +1,13 @@
 """Employers register with a checked code, a clerk verifies them, and the verification ends by itself."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.posting import lifecycle
 from services.posting.store import Employer, Gig
-from shared.contracts.posting import EmployerSuspended, EmployerVerified, GigClosed
+from shared.contracts.posting import EmployerSuspended, EmployerVerificationEnding, EmployerVerified, GigClosed
 from shared.testing import Harness
 from shared.unit import Unit
 from tests.service.posting.market import (
@@ -223,6 +224,56 @@ async def test_a_new_check_moves_the_end(posting: Harness) -> None:
     answer = await posting.http.post("/gigs", json=month_later(days=190, hours=2), headers=headers)
     assert answer.status_code == 201
     assert not [event for event in await posting.published() if isinstance(event, EmployerSuspended)]
+
+
+@pytest.mark.feature("F6")
+async def test_an_employer_is_warned_before_the_end_to_the_second_and_then_blocked(posting: Harness) -> None:
+    await verified(posting)
+    warned: list[EmployerVerificationEnding] = []
+    for days_left, since in ((30, 150), (7, 23)):
+        await posting.later(days=since, seconds=-1)
+        assert await posting.published(EmployerVerificationEnding) == warned
+        await posting.later(seconds=1)
+        (*before, said) = await posting.published(EmployerVerificationEnding)
+        assert before == warned
+        assert (said.employer_id, said.days_left) == ("e1", days_left)
+        assert said.verified_until == OPENS + timedelta(days=180)
+        warned.append(said)
+    await posting.later(days=10)
+    assert await posting.published(EmployerVerificationEnding) == warned
+    answer = await posting.http.post(
+        "/gigs", json=month_later(days=183, hours=2), headers=posting.as_("employer", "e1")
+    )
+    assert (answer.status_code, answer.json()["code"]) == (403, "employer-not-verified")
+
+
+@pytest.mark.feature("F6")
+async def test_a_renewed_verification_cancels_the_warning_and_has_its_own(posting: Harness) -> None:
+    await verified(posting)
+    await posting.later(days=149)
+    await decide(posting)
+    await posting.later(days=150, seconds=-1)
+    assert await posting.published(EmployerVerificationEnding) == []
+    await posting.later(seconds=1)
+    (said,) = await posting.published(EmployerVerificationEnding)
+    assert said.verified_until == OPENS + timedelta(days=149 + 180)
+
+
+async def test_who_may_not_post_any_more_is_not_warned(posting: Harness) -> None:
+    await verified(posting, "e1")
+    await verified(posting, "e2", credit_code=code(2))
+    await decide(posting, "e1", approved=False, reason="营业执照已吊销")
+    await register(posting, "e2", credit_code=code(2), name="长沙新名分拣有限公司")
+    await posting.later(days=183)
+    assert await posting.published(EmployerVerificationEnding) == []
+
+
+async def test_a_warning_whose_timer_is_late_is_said_once_and_says_how_late_it_is(posting: Harness) -> None:
+    await verified(posting)
+    await posting.later(days=175)
+    assert [said.days_left for said in await posting.published(EmployerVerificationEnding)] == [5]
+    await posting.later(days=4)
+    assert len(await posting.published(EmployerVerificationEnding)) == 1
 
 
 @pytest.mark.feature("F6")

@@ -7,12 +7,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.posting.app import RULES
 from services.posting.figures import figure, paid_too_little
 from services.posting.judge import Judge, Weights, runs
-from services.posting.screening import RULED, Finding, Rule, Rules, plain
+from services.posting.screening import RULED, Finding, Floor, Rule, Rules, plain, screening
 from shared.contracts.terms import Pay
+from tests.unit.posting.test_terms import terms
 
+RULES = screening()
+FLOOR_FEN = 1_950
+FLOOR = Floor("430121", FLOOR_FEN)
 PAID = Pay.model_validate({"amount_fen": 2_200, "unit": "hour", "mode": "same-day"})
 TASK = "到件分拣，饮水和手套由用工方提供"
 
@@ -24,7 +27,7 @@ texts = st.text(
 def kinds(title: str, content: str, pay: Pay = PAID, hours: float = 8) -> dict[str, bool]:
     """The kinds that are found, and whether for certain."""
     found: dict[str, bool] = {}
-    for finding in RULES.look(title, content, pay, hours):
+    for finding in RULES.look(title, content, pay, hours, FLOOR_FEN):
         found[finding.kind] = found.get(finding.kind, False) or finding.certain
     return found
 
@@ -58,7 +61,7 @@ def test_every_character_of_the_plain_text_comes_from_a_place_in_the_original(wr
 
 
 def test_the_words_of_a_finding_are_as_they_were_written() -> None:
-    finding = RULES.look("分拣员", f"{TASK}，女 性 优 先", PAID, 8)[0]
+    finding = RULES.look("分拣员", f"{TASK}，女 性 优 先", PAID, 8, FLOOR_FEN)[0]
     assert finding == Finding(kind="sex", certain=True, field="content", words="女 性 优 先")
 
 
@@ -155,16 +158,18 @@ def test_an_hour_pays_the_floor_at_least_and_no_more_than_anybody_believes(
 
 def test_a_fault_says_words_rule_source_and_what_to_do_also_when_the_words_have_braces() -> None:
     finding = Finding(kind="fee", certain=True, field="title", words="{交} 300元")
-    [fault] = RULES.faults([finding], None)
+    [fault] = RULES.faults([finding], None, terms(), FLOOR)
     assert fault.text.say("zh", {}).startswith("“{交} 300元”：向劳动者收费（《劳动合同法》第九条")
     assert "Labour Contract Law art. 9" in fault.text.say("en", {})
-    assert RULES.faults([finding], "不是收费") == ()
-    assert RULES.faults([finding.model_copy(update={"certain": False})], None) == ()
+    assert fault.public is not None
+    assert fault.public.say("zh", {}) == fault.text.say("zh", {}).removeprefix("“{交} 300元”：")
+    assert RULES.faults([finding], "不是收费", terms(), FLOOR) == ()
+    assert RULES.faults([finding.model_copy(update={"certain": False})], None, terms(), FLOOR) == ()
 
 
 @given(texts, texts)
 def test_screening_takes_any_text_and_finds_only_what_stands_in_it(title: str, content: str) -> None:
-    for finding in RULES.look(title, content, PAID, 8):
+    for finding in RULES.look(title, content, PAID, 8, FLOOR_FEN):
         assert finding.words in {"title": title, "content": content, "pay": finding.words}[finding.field]
 
 
@@ -214,7 +219,7 @@ def test_lawful_words_spare_what_they_touch_and_nothing_else() -> None:
 
 def test_a_rule_that_is_not_whole_is_an_error() -> None:
     with pytest.raises(KeyError, match="fee"):
-        Rules({"version": "1", "hourly_floor_fen": 1, "believable_hourly_fen": 1, "kinds": {}, "tasks": "x"}, judge())
+        Rules({"version": "1", "believable_hourly_fen": 1, "kinds": {}, "tasks": "x"}, judge())
 
 
 def judge(**changes: Any) -> Judge:
@@ -240,14 +245,13 @@ def test_the_worst_clause_is_shown_when_no_pattern_knows_the_words() -> None:
     data = yaml.safe_load(
         """
         version: "1"
-        hourly_floor_fen: 1
         believable_hourly_fen: 100000
         tasks: 分拣
         """
     )
     bare = {name: {"en": "x", "zh": "x"} for name in ("name", "basis", "mend")}
     rules = Rules(data | {"kinds": dict.fromkeys(RULED, bare)}, judge())
-    assert rules.look("分拣员", "分拣，东西押老板那里，管饭", PAID, 8) == (
+    assert rules.look("分拣员", "分拣，东西押老板那里，管饭", PAID, 8, FLOOR_FEN) == (
         Finding(kind="unclear", certain=False, field="content", words="东西押老板那里"),
     )
-    assert rules.look("分拣员", "分拣，管饭", PAID, 8) == ()
+    assert rules.look("分拣员", "分拣，管饭", PAID, 8, FLOOR_FEN) == ()

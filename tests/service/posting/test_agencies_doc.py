@@ -1,0 +1,59 @@
+"""What docs/agencies.md shows works as it is written there."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from services.posting.store import RULES, Gig
+from shared.contracts.agencies import GigOffered
+from shared.contracts.posting import FeedAnswered
+from shared.http import BODY_BYTES
+from shared.rules import COUNTRY
+from shared.testing import Harness
+from tests.architecture.source import ROOT
+from tests.service.posting.market import code, verified
+
+TEXT = (ROOT / "docs" / "agencies.md").read_text("utf-8")
+AGENCY = "01a199d7-9100-7c2a-8f10-3f1d2a7b9c55"
+
+
+def shown(kind: str) -> list[str]:
+    return re.findall(rf"(?ms)^```{kind}\n(.*?)^```", TEXT)
+
+
+@pytest.mark.feature("F12")
+async def test_what_the_document_shows_is_done(posting: Harness) -> None:
+    await verified(posting, "e1", credit_code=code(0))
+    callers = [posting.as_("operator"), posting.as_("employer", "e1")]
+    for request, headers in zip(shown("http"), callers, strict=True):
+        line, _, body = request.strip().partition("\n")
+        method, path = line.split()
+        answer = await posting.http.request(
+            method, path.removeprefix("/api/posting"), headers=headers, json=json.loads(body) if body else None
+        )
+        assert answer.status_code == 200, answer.text
+
+    async def send(body: str, kind: str) -> dict[str, Any]:
+        headers = posting.as_("agency", AGENCY, content_type=kind)
+        answer = await posting.http.post("/gigs/bulk", content=body.encode(), headers=headers)
+        assert answer.status_code == 200, answer.text
+        report: dict[str, Any] = answer.json()
+        return report
+
+    (sheet,), (lines,), (report,), (event,) = shown("csv"), shown("json"), shown("json report"), shown("json event")
+    first = await send(sheet, "text/csv")
+    assert first["outcomes"] == json.loads(report)["outcomes"]
+    assert first["rows"][0] | {"gig_id": "…"} == json.loads(report)["rows"][0]
+    second = await send(lines, "application/x-ndjson")
+    assert [row["outcome"] for row in second["rows"]] == ["posted", "closed"]
+    await posting.receives(GigOffered.model_validate_json(event))
+    assert [answer.outcome for answer in await posting.published(FeedAnswered)] == ["posted"]
+    assert {gig.origin for gig in await posting.all(Gig)} == {f"{AGENCY}/2026-1123-{n:03d}" for n in (7, 8, 9, 10)}
+
+
+def test_the_figures_it_names_are_those_in_force() -> None:
+    assert f"{RULES.shipped(COUNTRY).max_file_rows} rows" in TEXT.replace("\n", " ")
+    assert BODY_BYTES == 1024 * 1024
+    assert "1 MiB" in TEXT

@@ -225,7 +225,7 @@ async def test_a_new_check_moves_the_end(posting: Harness) -> None:
     assert not [event for event in await posting.published() if isinstance(event, EmployerSuspended)]
 
 
-@pytest.mark.feature("F6")
+@pytest.mark.feature("F6", "F38")
 async def test_a_revoked_licence_withdraws_the_open_gigs(posting: Harness) -> None:
     await verified(posting, "e1")
     await verified(posting, "e2", credit_code=code(2))

@@ -48,7 +48,8 @@ class Collector:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         for item in items:
             for mark in item.iter_markers("feature"):
-                self.tests.setdefault(mark.args[0], set()).add(item.nodeid.split("[")[0])
+                for row in mark.args:
+                    self.tests.setdefault(row, set()).add(item.nodeid.split("[")[0])
 
 
 def collect() -> dict[str, set[str]]:

@@ -100,6 +100,8 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     rules = await store.RULES.of(unit, offer.district)
     commitments = await commitments_of(unit, offer.worker_id)
     profile = await unit.get(Profile, offer.worker_id)
+    if await store.is_blocked(unit, offer.employer_id, offer.worker_id):
+        raise Conflict("offer-ended", ENDED["gone"], reason="gone")
     if profile and profile.profile.revision > offer.profile_revision:
         row = profile.profile.model_dump()
         if not domain.fits(row, offer.terms, offer.distance_m, rules, store.zone()):

@@ -6,10 +6,17 @@ Handlers note facts; the district's next window (market.py) draws what follows f
 from opentelemetry import propagate
 
 from services.matching import deals, domain, store
-from services.matching.store import Gig, Placement, Profile, Seat, Waiting
+from services.matching.store import Block, Gig, Placement, Profile, Seat, Waiting
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted
 from shared.contracts.rights import ShiftMissed
-from shared.contracts.workers import WorkerChanged, WorkerCheckedIn, WorkerCheckedOut, WorkerProfile
+from shared.contracts.workers import (
+    PairBlocked,
+    PairUnblocked,
+    WorkerChanged,
+    WorkerCheckedIn,
+    WorkerCheckedOut,
+    WorkerProfile,
+)
 from shared.problems import Conflict, Text
 from shared.reactions import Reactions
 from shared.unit import Timer, Unit
@@ -125,6 +132,23 @@ async def change_worker(event: WorkerChanged, unit: Unit) -> None:
             waiting.profile = newest
             unit.save(waiting)
             unit.nudge(waiting.district)
+
+
+@react.to(PairBlocked, needs=lambda event: [(Block, event.block_id)])
+async def block_pair(event: PairBlocked, unit: Unit) -> None:
+    """Their open offer ends with the next window; a placement that exists stays."""
+    block = await unit.get(Block, event.block_id)
+    if block is None:
+        block = Block(id=event.block_id, worker_id=event.worker_id, employer_id=event.employer_id, until=event.until)
+    block.until = event.until
+    unit.save(block)
+
+
+@react.to(PairUnblocked, needs=lambda event: [(Block, event.block_id)])
+async def unblock_pair(event: PairUnblocked, unit: Unit) -> None:
+    block = await unit.get(Block, event.block_id)
+    if block:
+        unit.delete(block)
 
 
 async def _newest_profile(worker_id: str, said: WorkerProfile, unit: Unit) -> WorkerProfile:

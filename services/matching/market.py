@@ -132,12 +132,15 @@ async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, 
     seats = await store.seats_open(unit, gigs)
     present = await store.present(unit, [offer.presence_id for offer in offers])
     misfits = await _misfits(unit, [o for o in offers if present.get(o.presence_id, 0) > o.profile_revision], gigs)
+    blocked = await store.blocked_pairs(unit, {gig.terms.employer_id for gig in gigs.values()})
     fates = {
         offer.id: offer_fate(
             takes=gigs[offer.gig_id].takes(unit.now),
             same_terms=gigs[offer.gig_id].edition == offer.edition,
             seats_left=seats.get(offer.gig_id, 0),
-            present=offer.presence_id in present and offer.id not in misfits,
+            present=offer.presence_id in present
+            and offer.id not in misfits
+            and (gigs[offer.gig_id].terms.employer_id, offer.worker_id) not in blocked,
         )
         for offer in offers
     }
@@ -221,6 +224,7 @@ async def _make(
     seats = await store.seats_open(unit, gig_ids)
     offered = await store.offers_open(unit, district, gig_ids)
     refused = await store.refused_pairs(unit, gig_ids)
+    blocked = await store.blocked_pairs(unit, await _employers(unit, gig_ids))
     spare = await _spare_seats(unit, [proposal.gig_id for proposal in proposals if proposal.automatic])
     made: list[tuple[Offer, Placement | None]] = []
     for proposal in proposals:
@@ -230,6 +234,8 @@ async def _make(
             continue
         room = seats.get(gig.id, 0) * rules.exposure
         if offered.get(gig.id, 0) >= room or (gig.id, waiting.worker_id) in refused:
+            continue
+        if (gig.terms.employer_id, waiting.worker_id) in blocked:
             continue
         with _span(tracer, gig, waiting):
             offer = _offer(unit, gig, waiting, commitments, proposal.reasons, rules, kept)
@@ -248,6 +254,10 @@ async def _make(
         made.append((offer, placement))
     _set_expiry(unit, [offer for offer, _ in made if offer.open])
     return made
+
+
+async def _employers(unit: Unit, gig_ids: Sequence[str]) -> set[str]:
+    return {gig.terms.employer_id for id in gig_ids if (gig := await unit.get(Gig, id))}
 
 
 def _set_expiry(unit: Unit, offers: Sequence[Offer]) -> None:

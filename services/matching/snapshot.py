@@ -4,6 +4,7 @@ Read afresh for each window and never trusted: what a window writes, it checks a
 """
 
 import random
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -223,6 +224,15 @@ async def _refused(unit: Unit, gigs: Sequence[Gig], people: Sequence[dict[str, A
         (gig_at[gig_id], person_at[worker_id])
         for gig_id, worker_id in await store.refused_pairs(unit, gig_at.keys())
         if worker_id in person_at
+    ]
+    theirs = defaultdict[str, list[int]](list)
+    for place, gig in enumerate(gigs):
+        theirs[gig.terms.employer_id].append(place)
+    pairs += [
+        (place, person_at[worker_id])
+        for employer_id, worker_id in await store.blocked_pairs(unit, theirs)
+        if worker_id in person_at
+        for place in theirs[employer_id]
     ]
     return np.array(pairs, np.int64).reshape(-1, 2)
 

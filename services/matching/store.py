@@ -126,6 +126,17 @@ class Profile(Document):
     profile: WorkerProfile
 
 
+class Block(Document):
+    """A worker and an employer who are not brought together; who of them asked is not known here."""
+
+    collection = "blocks"
+    indexes = (IndexModel([("employer_id", ASCENDING), ("worker_id", ASCENDING)]),)
+
+    worker_id: str
+    employer_id: str
+    until: datetime | None
+
+
 class Commitments(Document):
     """What a worker has promised: periods that do not overlap, and the one offer in hand.
 
@@ -280,7 +291,7 @@ class Window(Document):
     gone_at: datetime
 
 
-DOCUMENTS = (Gig, Seat, Waiting, Profile, Commitments, Offer, Placement, Window, RuleVersion)
+DOCUMENTS = (Gig, Seat, Waiting, Profile, Block, Commitments, Offer, Placement, Window, RuleVersion)
 
 
 def seat_id(gig_id: str, number: int) -> str:
@@ -362,14 +373,27 @@ async def presences_of(unit: Unit, worker_id: str) -> list[Waiting]:
 async def present(unit: Unit, presence_ids: Collection[str]) -> dict[str, int]:
     """Which of these presences are not over, with the revision of the worker's profile there."""
     query = {"_id": {"$in": list(presence_ids)}, "until": {"$gt": unit.now}}
-    rows = await unit.aggregate(Waiting, [{"$match": query}, {"$project": {"revision": "$profile.revision"}}])
-    return {row["_id"]: row["revision"] for row in rows}
+    rows = await unit.aggregate(Waiting, [{"$match": query}, {"$project": {"profile.revision": 1}}])
+    return {row["_id"]: row["profile"]["revision"] for row in rows}
 
 
 async def newest_profiles(unit: Unit, worker_ids: Collection[str]) -> dict[str, dict[str, Any]]:
     """Raw profiles by worker."""
     rows = await unit.aggregate(Profile, [{"$match": {"_id": {"$in": list(worker_ids)}}}, {"$project": {"profile": 1}}])
     return {row["_id"]: row["profile"] for row in rows}
+
+
+async def blocked_pairs(unit: Unit, employer_ids: Iterable[str]) -> set[tuple[str, str]]:
+    """The (employer, worker) pairs of these employers that are not brought together now."""
+    in_force = [{"until": None}, {"until": {"$gt": unit.now}}]
+    query = {"employer_id": {"$in": list(employer_ids)}, "$or": in_force}
+    rows = await unit.aggregate(Block, [{"$match": query}, {"$project": {"employer_id": 1, "worker_id": 1}}])
+    return {(row["employer_id"], row["worker_id"]) for row in rows}
+
+
+async def is_blocked(unit: Unit, employer_id: str, worker_id: str) -> bool:
+    found = await unit.find(Block, {"employer_id": employer_id, "worker_id": worker_id})
+    return any(block.until is None or unit.now < block.until for block in found)
 
 
 # --- offers ----------------------------------------------------------------------------------------------------------
@@ -394,7 +418,8 @@ async def offers_open_in(unit: Unit, district: str) -> list[OpenOffer]:
             {"$project": dict.fromkeys(OpenOffer._fields, 1)},
         ],
     )
-    return [OpenOffer(**{"id": row.pop("_id"), **row}) for row in rows]
+    names = OpenOffer._fields[1:]
+    return [OpenOffer(row["_id"], **{name: row[name] for name in names if name in row}) for row in rows]
 
 
 async def offers_open(unit: Unit, district: str, gig_ids: Collection[str]) -> dict[str, int]:

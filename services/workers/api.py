@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import orjson
@@ -28,13 +28,24 @@ from services.workers.domain import (
     waits_until,
 )
 from services.workers.market import CHECK_IN_ENDS, end, say_changed, say_gone, say_waiting, watch
-from services.workers.store import Agreed, Presence, Worker, worker_with
+from services.workers.store import Agreed, Ban, Block, Presence, Worker, blocks_by, worker_with
 from services.workers.tables import CONSENT, STATIONS, TIERS
+from shared.audit import audit
 from shared.auth import Caller, Clerk, any_of
 from shared.auth import Worker as WorkerCaller
 from shared.clock import new_id
 from shared.contracts.terms import Code, District, Fen, Instant, Trade
-from shared.contracts.workers import Calendar, DateSpans, Span, Tier, WeekdaySpan, WorkerProfile, WorkerRegistered
+from shared.contracts.workers import (
+    Calendar,
+    DateSpans,
+    PairBlocked,
+    PairUnblocked,
+    Span,
+    Tier,
+    WeekdaySpan,
+    WorkerProfile,
+    WorkerRegistered,
+)
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
@@ -65,6 +76,19 @@ NO_STATION = Text("must be a station of GET /stations", "应为 GET /stations �
 REGISTRATION = Text("registration", "登记信息")
 CERTIFICATE = Text("certificate", "证书")
 CHECK_IN = Text("check-in", "签到")
+NOT_PAST = Text("must be later than now", "应晚于当前时间")
+BANNED = Text(
+    "You may not wait for work until {until} ({reason}): {note} You can appeal at any counter.",
+    "您被暂停签到候工，截止 {until}（{reason}）：{note} 如有异议可到任一柜台申诉。",
+)
+PLACEMENTS_STAY = Text(
+    "Shifts that you have agreed on with them stay; cancel them if you do not want them.",
+    "已确认的班次仍然有效；如不愿履行，请自行取消。",
+)
+
+BlockReason = Literal["unpaid", "unsafe", "harassment", "no-show", "quality", "other"]
+OtherId = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Party = Annotated[Caller, Depends(any_of("worker", "employer"))]
 
 
 def _name(value: str) -> str:
@@ -670,6 +694,7 @@ async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, u
     worker = await unit.get(Worker, worker_id)
     if worker is None:
         raise Conflict("not-registered", NOT_REGISTERED)
+    _must_not_be_banned(worker, unit.now)
     await _go_by_rules_of_now(worker, parts, unit)
     before = await unit.get(Presence, worker_id)
     if before:
@@ -729,3 +754,124 @@ def _check_in(presence: Presence) -> CheckIn:
         at=presence.at,
         until=presence.until,
     )
+
+
+# --- blocks and bans -------------------------------------------------------------------------------------------------
+
+
+class BlockDraft(_Asked):
+    """Why, and until when (for good if left out). Nobody but the caller sees either."""
+
+    reason: BlockReason
+    until: Instant | None = None
+
+
+class BlockView(BaseModel):
+    """With whom the caller is not brought together any more, and what that means for a shift already agreed."""
+
+    with_id: str
+    reason: str
+    at: datetime
+    until: datetime | None
+    note: str
+
+
+class Blocks(BaseModel):
+    items: list[BlockView]
+    next: None = None
+
+
+@routes.get("/blocks")
+async def my_blocks(caller: Party, request: Request, unit: InUnit) -> Blocks:
+    """The blocks in force that the caller asked for."""
+    return Blocks(items=[_block_view(block, caller, request) for block in await blocks_by(unit, caller.id)])
+
+
+@routes.put("/blocks/{other_id}")
+async def block(other_id: OtherId, asked: BlockDraft, caller: Party, request: Request, unit: InUnit) -> BlockView:
+    """Not be brought together with an employer (for a worker) or a worker (for an employer) any more.
+
+    It is in force at the next window, also for an offer in hand. A placement that exists stays. The other side is not
+    told. Asked again, it replaces what was asked.
+    """
+    if asked.until is not None and asked.until <= unit.now:
+        raise Invalid("until", NOT_PAST)
+    id = f"{caller.role}:{caller.id}:{other_id}"
+    worker_id, employer_id = (caller.id, other_id) if caller.role == "worker" else (other_id, caller.id)
+    made = await unit.get(Block, id) or Block(
+        id=id,
+        block_id=new_id(),
+        by_id=caller.id,
+        worker_id=worker_id,
+        employer_id=employer_id,
+        reason=asked.reason,
+        at=unit.now,
+        until=asked.until,
+    )
+    made.reason, made.at, made.until = asked.reason, unit.now, asked.until
+    unit.save(made)
+    unit.publish(PairBlocked(block_id=made.block_id, worker_id=worker_id, employer_id=employer_id, until=asked.until))
+    return _block_view(made, caller, request)
+
+
+@routes.delete("/blocks/{other_id}", status_code=204)
+async def unblock(other_id: OtherId, caller: Party, unit: InUnit) -> None:
+    """Take a block back. Nothing happens when there is none."""
+    made = await unit.get(Block, f"{caller.role}:{caller.id}:{other_id}")
+    if made:
+        unit.delete(made)
+        unit.publish(PairUnblocked(block_id=made.block_id, worker_id=made.worker_id, employer_id=made.employer_id))
+
+
+def _block_view(block: Block, caller: Caller, request: Request) -> BlockView:
+    return BlockView(
+        with_id=block.employer_id if caller.role == "worker" else block.worker_id,
+        note=getattr(PLACEMENTS_STAY, language_of(request)),
+        **block.model_dump(include={"reason", "at", "until"}),
+    )
+
+
+class BanDraft(_Asked):
+    """A region's ban: `reason` a code, `note` what happened and where to appeal, `until` its end if it has one."""
+
+    reason: Code
+    note: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=500)]
+    until: Instant | None = None
+
+
+class BanView(BaseModel):
+    worker_id: str
+    reason: str
+    note: str
+    until: datetime | None
+
+
+@routes.put("/{worker_id}/ban")
+async def ban(worker_id: str, asked: BanDraft, clerk: Clerk, unit: InUnit) -> BanView:
+    """Keep a worker of the clerk's districts from waiting for work, in the whole region; ends their check-in."""
+    worker = await _in_my_district(worker_id, clerk, unit)
+    if asked.until is not None and asked.until <= unit.now:
+        raise Invalid("until", NOT_PAST)
+    worker.ban = Ban(**asked.model_dump(), by=clerk.id, at=unit.now)
+    unit.save(worker)
+    presence = await unit.get(Presence, worker_id)
+    if presence:
+        end(presence, "expired", unit)
+    await audit(unit, clerk.id, "worker banned", worker_id=worker_id, **asked.model_dump())
+    return BanView(worker_id=worker_id, **asked.model_dump())
+
+
+@routes.delete("/{worker_id}/ban", status_code=204)
+async def lift_ban(worker_id: str, clerk: Clerk, unit: InUnit) -> None:
+    """End a ban: it is over, or an appeal was right."""
+    worker = await _in_my_district(worker_id, clerk, unit)
+    if worker.ban:
+        worker.ban = None
+        unit.save(worker)
+        await audit(unit, clerk.id, "ban lifted", worker_id=worker_id)
+
+
+def _must_not_be_banned(worker: Worker, now: datetime) -> None:
+    if found := worker.banned(now):
+        until = found.until.isoformat() if found.until else "-"
+        raise Conflict("banned", BANNED, reason=found.reason, note=found.note, until=until)

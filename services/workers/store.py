@@ -22,6 +22,16 @@ class Agreed(BaseModel):
     clerk_id: str | None = None
 
 
+class Ban(BaseModel):
+    """A region's decision that a worker may not wait for work, until a moment or until it is lifted."""
+
+    reason: str
+    note: str
+    until: datetime | None
+    by: str
+    at: datetime
+
+
 class Worker(Document):
     """A person registered under their real name. `id` is their account; `id_index` makes the identity number unique.
 
@@ -55,6 +65,11 @@ class Worker(Document):
     registered_at: datetime
     said_at: datetime
     revision: int = 0
+    ban: Ban | None = None
+
+    def banned(self, now: datetime) -> Ban | None:
+        """The ban in force, if there is one. It ends by itself."""
+        return self.ban if self.ban and (self.ban.until is None or now < self.ban.until) else None
 
     def profile(self, now: datetime) -> WorkerProfile:
         """What others may know of the worker at this moment."""
@@ -81,6 +96,21 @@ class Worker(Document):
         return min((moment for moment in moments if moment and moment > now), default=None)
 
 
+class Block(Document):
+    """One side does not want to be brought together with the other. `id` is `<side>:<who asked>:<whom>`."""
+
+    collection = "blocks"
+    indexes = (IndexModel("by_id"),)
+
+    block_id: str
+    by_id: str
+    worker_id: str
+    employer_id: str
+    reason: str
+    at: datetime
+    until: datetime | None
+
+
 class Presence(Document):
     """Where a worker waits for work now. `id` is the worker's, so that nobody waits under two check-ins."""
 
@@ -95,7 +125,13 @@ class Presence(Document):
     clerk_id: str | None
 
 
-DOCUMENTS = (Worker, Presence, RuleVersion)
+DOCUMENTS = (Worker, Block, Presence, RuleVersion)
+
+
+async def blocks_by(unit: Unit, by_id: str) -> list[Block]:
+    """The blocks that somebody asked for and that are in force, the newest first."""
+    in_force = [{"until": None}, {"until": {"$gt": unit.now}}]
+    return await unit.find(Block, {"by_id": by_id, "$or": in_force}, sort=[("block_id", -1)])
 
 
 async def worker_with(unit: Unit, id_index: str) -> Worker | None:

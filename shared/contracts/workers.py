@@ -85,6 +85,28 @@ class WorkerChanged(
     profile: WorkerProfile
 
 
+class PairBlocked(Event, topic="workers.block", type="workers.pair-blocked.v1", subject="block_id", key="worker_id"):
+    """A worker and an employer are not brought together, until `until` or for good. Which of them asked is not said.
+
+    Said again under the same `block_id`, it replaces what was said. Both may have asked, each under an id of its own.
+    """
+
+    block_id: str
+    worker_id: str
+    employer_id: str
+    until: Instant | None = None
+
+
+class PairUnblocked(
+    Event, topic="workers.block", type="workers.pair-unblocked.v1", subject="block_id", key="worker_id"
+):
+    """Whoever asked for this block took it back."""
+
+    block_id: str
+    worker_id: str
+    employer_id: str
+
+
 class WorkerCheckedIn(Event, topic="workers.presence", type="workers.worker-checked-in.v1", subject="presence_id"):
     """A worker waits for work in a district. One check-in that reaches several districts is said once in each.
 

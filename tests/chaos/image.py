@@ -21,7 +21,7 @@ KEPT = {
     "identity": ("_outbox",),
     "posting": ("employers", "gigs", "placements", "_timers"),
     "workers": ("workers", "presences", "_timers"),
-    "matching": ("gigs", "seats", "waiting", "profiles", "commitments", "offers", "placements", "_timers"),
+    "matching": ("gigs", "seats", "waiting", "profiles", "blocks", "commitments", "offers", "placements", "_timers"),
     "rights": ("agreements", "covers", "shifts", "payments", "cancellations", "_timers"),
     "notify": ("messages", "mailboxes", "deliveries", "gigs", "standings", "_timers"),
 }

@@ -212,6 +212,11 @@ def matching(log: Log) -> Documents:
         "seats": seats,
         "waiting": waiting,
         "profiles": profiles,
+        "blocks": {
+            id: {name: said.body[name] for name in ("worker_id", "employer_id", "until")}
+            for id, said in log.last("pair-blocked", "pair-unblocked").items()
+            if said.type == "pair-blocked"
+        },
         "offers": offers,
         "placements": _placements(log),
         "commitments": _commitments(log, offers),

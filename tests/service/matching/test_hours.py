@@ -229,3 +229,18 @@ async def test_an_eighteenth_birthday_gives_overtime(matching: Harness) -> None:
     await matching.receives(WorkerChanged(worker_id="worker-1", district=FURONG, profile=profile(revision=1)))
     assert (await run(matching)).offers == 1
     assert len(await matching.all(Offer)) == 1
+
+
+@pytest.mark.parametrize(
+    ("promise", "code", "figure"),
+    [((6, 13 + MINUTE), "hours", "239"), ((-10, -6 + MINUTE), "rest", "2026-11-22 20:00")],
+)
+async def test_who_asks_why_is_told_of_hours_and_rest(
+    matching: Harness, promise: tuple[float, float], code: str, figure: str
+) -> None:
+    await promised(matching, promise)
+    assert not await is_offered(matching, 2, 6)
+    answer = await matching.http.get("/gigs/gig-1/why", headers=matching.as_("worker", "worker-1"))
+    (because,) = answer.json()["because"]
+    assert because["code"] == code
+    assert figure in because["text"]

@@ -276,7 +276,7 @@ async def test_a_warning_whose_timer_is_late_is_said_once_and_says_how_late_it_i
     assert len(await posting.published(EmployerVerificationEnding)) == 1
 
 
-@pytest.mark.feature("F6")
+@pytest.mark.feature("F6", "F38")
 async def test_a_revoked_licence_withdraws_the_open_gigs(posting: Harness) -> None:
     await verified(posting, "e1")
     await verified(posting, "e2", credit_code=code(2))

@@ -609,6 +609,13 @@ TIMED = (
     ),
     Timed(
         "matching",
+        matching.Placement,
+        deals.ATTENDANCE,
+        lambda now: {"status": "placed", "attend_by": {"$gt": now}, "attending_at": None},
+        lambda placement, now: placement.next_asking,
+    ),
+    Timed(
+        "matching",
         matching.Gig,
         deals.BACKFILL_END,
         lambda now: {"backfill_until": {"$gt": now}},

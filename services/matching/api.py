@@ -176,7 +176,8 @@ def _offer_cursor(after: str | None) -> tuple[bool, str] | None:
 class PlacementView(BaseModel):
     """A worker in a seat of a gig. The employer sees of the worker an id, never why they were chosen.
 
-    `compensation_fen` is what the employer owes for having cancelled late, unless its excuse is accepted.
+    `compensation_fen` is what the employer owes for having cancelled late, unless its excuse is accepted. With
+    `attend_by` the worker says from `attend_from` until then that they will come, or loses the seat.
     """
 
     placement_id: str
@@ -198,6 +199,9 @@ class PlacementView(BaseModel):
     excuse: Code | None
     excuse_state: ExcuseState | None
     excuse_until: Instant | None
+    attend_from: Instant | None
+    attend_by: Instant | None
+    attending_at: Instant | None
 
     @classmethod
     def of(cls, placement: Placement) -> "PlacementView":
@@ -314,6 +318,17 @@ async def confirm_placement(
     placement = await _own_placement(unit, placement_id, employer)
     await deals.confirm(unit, placement)
     _measure(placement, after)
+    return PlacementView.of(placement)
+
+
+@routes.post("/placements/{placement_id}/attend")
+async def confirm_attendance(placement_id: str, worker: Worker, unit: InUnit) -> PlacementView:
+    """Say that you will come to a shift of which you were placed long ahead. Saying it again answers the same.
+
+    409: `placement-ended`, `not-asked`, `attendance-early`, `attendance-late`.
+    """
+    placement = await _own_placement(unit, placement_id, worker)
+    deals.attend(unit, placement)
     return PlacementView.of(placement)
 
 

@@ -14,7 +14,15 @@ from services.matching import domain, store
 from services.matching.rules import Hours, Rules
 from services.matching.store import Commitments, Gig, Offer, Placement, Profile, Seat
 from shared import clock
-from shared.contracts.matching import ExcuseDecided, OfferDeclined, OfferExpired, PlacementCancelled, PlacementMade
+from shared.contracts.matching import (
+    AttendanceAsked,
+    AttendanceConfirmed,
+    ExcuseDecided,
+    OfferDeclined,
+    OfferExpired,
+    PlacementCancelled,
+    PlacementMade,
+)
 from shared.contracts.posting import GigTerms
 from shared.problems import Conflict, Invalid, Text
 from shared.telemetry import METRICS
@@ -23,6 +31,7 @@ from shared.unit import Unit
 OFFER_EXPIRY = "offer-expiry"
 CONFIRMATION = "confirmation"
 EXCUSE = "excuse"
+ATTENDANCE = "attendance"
 BACKFILL_END = "backfill-end"
 
 CHOICE = 32
@@ -80,6 +89,11 @@ SHIFT_STARTED = Text(
 NOTHING_TO_CONFIRM = Text("This placement needs no confirmation.", "该录用无需确认。")
 NO_EXCUSE = Text("must be one of: {choices}", "应为以下之一：{choices}")
 NO_EXCUSE_WAITS = Text("No excuse waits for a decision here.", "此处没有待审核的取消理由。")
+NOT_ASKED = Text("Nothing has to be said before this shift.", "该班次无需提前确认到岗。")
+ATTEND_EARLY = Text(
+    "You can say that you will come from {attend_from} on.", "可自 {attend_from} 起确认到岗，请届时再确认。"
+)
+ATTEND_LATE = Text("You could say that you will come until {attend_by}.", "确认到岗的期限为 {attend_by}，已过期。")
 CONFIRM_LATE = Text("This could be confirmed until {confirm_by}.", "确认期限为 {confirm_by}，已过期。")
 
 
@@ -112,7 +126,8 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     seats = await store.free_seats(unit, offer.gig_id, limit=CHOICE)
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
-    return take(unit, offer, random.choice(seats), commitments, confirmation_due(offer, gig, rules, unit.now))
+    confirm_by = confirmation_due(offer, gig, rules, unit.now)
+    return take(unit, offer, random.choice(seats), commitments, rules, confirm_by)
 
 
 def _must_stand(offer: Offer, now: datetime) -> None:
@@ -163,7 +178,12 @@ def confirmation_due(offer: Offer, gig: Gig, rules: Rules, now: datetime) -> dat
 
 
 def take(
-    unit: Unit, offer: Offer, seat: Seat, commitments: Commitments, confirm_by: datetime | None = None
+    unit: Unit,
+    offer: Offer,
+    seat: Seat,
+    commitments: Commitments,
+    rules: Rules,
+    confirm_by: datetime | None = None,
 ) -> Placement:
     """The worker of an offer takes a seat, all being in order. It is a placement at once, or when confirmed."""
     placement = Placement(
@@ -190,7 +210,7 @@ def take(
     if confirm_by:
         unit.set_timer(CONFIRMATION, placement.id, confirm_by)
     else:
-        _announce(unit, placement, commitments)
+        _announce(unit, placement, commitments, rules)
     unit.nudge(offer.district)
     return placement
 
@@ -253,9 +273,10 @@ def _names(offer: Offer) -> dict[str, str]:
 # --- placements ------------------------------------------------------------------------------------------------------
 
 
-def _announce(unit: Unit, placement: Placement, commitments: Commitments) -> None:
+def _announce(unit: Unit, placement: Placement, commitments: Commitments, rules: Rules) -> None:
     """From here on others hear of the placement, and the check-ins before it are over."""
     placement.status, placement.at, commitments.placed_at = "placed", unit.now, unit.now
+    _plan_asking(unit, placement, rules)
     unit.save(placement)
     unit.save(commitments)
     unit.publish(made(placement), after=placement.after)
@@ -276,7 +297,66 @@ async def confirm(unit: Unit, placement: Placement) -> None:
     if unit.now >= placement.confirm_by:
         raise Conflict("confirmation-late", CONFIRM_LATE, confirm_by=placement.confirm_by.isoformat())
     unit.cancel_timer(CONFIRMATION, placement.id)
-    _announce(unit, placement, await commitments_of(unit, placement.worker_id))
+    rules = await store.RULES.of(unit, placement.district)
+    _announce(unit, placement, await commitments_of(unit, placement.worker_id), rules)
+
+
+def _plan_asking(unit: Unit, placement: Placement, rules: Rules) -> None:
+    """Who is placed long ahead will be asked whether they come."""
+    asking, start = rules.attendance, placement.begins
+    if start - unit.now <= asking.ahead:
+        return
+    times = [start - before for before in asking.reminders]
+    placement.attend_from, placement.attend_by = times[0], start - asking.due
+    placement.reminders = [at for at in times if at > unit.now]
+    _set_asking(unit, placement)
+
+
+def _set_asking(unit: Unit, placement: Placement) -> None:
+    if at := placement.next_asking:
+        unit.set_timer(ATTENDANCE, placement.id, at)
+
+
+async def ask(unit: Unit, placement: Placement) -> None:
+    """It is time to remind a worker of their shift, or to give the seat to somebody else."""
+    if placement.attend_by and unit.now >= placement.attend_by:
+        await _undo(unit, placement, "market", "unattended")
+        return
+    placement.reminders = [at for at in placement.reminders if at > unit.now]
+    placement.reminded += 1
+    unit.save(placement)
+    _set_asking(unit, placement)
+    unit.publish(
+        AttendanceAsked(
+            placement_id=placement.id,
+            **placement.model_dump(include=set(PARTIES)),
+            starts_at=placement.begins,
+            answer_by=placement.attend_by,
+            reminder=placement.reminded,
+        )
+    )
+
+
+def attend(unit: Unit, placement: Placement) -> None:
+    """The worker will come; saying it again changes nothing.
+
+    Raises `Conflict`: placement-ended, not-asked, attendance-early, attendance-late.
+    """
+    if not placement.stands:
+        raise Conflict("placement-ended", PLACEMENT_ENDED)
+    if placement.attend_from is None or placement.attend_by is None:
+        raise Conflict("not-asked", NOT_ASKED)
+    if placement.attending_at:
+        return
+    if unit.now < placement.attend_from:
+        raise Conflict("attendance-early", ATTEND_EARLY, attend_from=placement.attend_from.isoformat())
+    if unit.now >= placement.attend_by:
+        raise Conflict("attendance-late", ATTEND_LATE, attend_by=placement.attend_by.isoformat())
+    placement.attending_at = unit.now
+    unit.save(placement)
+    unit.cancel_timer(ATTENDANCE, placement.id)
+    names = placement.model_dump(include=set(PARTIES))
+    unit.publish(AttendanceConfirmed(placement_id=placement.id, **names, at=unit.now))
 
 
 async def lapse(unit: Unit, placement: Placement) -> None:
@@ -361,6 +441,7 @@ async def _undo(unit: Unit, placement: Placement, by: Side | Literal["market"], 
     """End a placement, and say so if others have heard of it; returns its offer, which is not made again."""
     announced = placement.status == "placed"
     await _release(unit, placement)
+    unit.cancel_timer(ATTENDANCE, placement.id)
     placement.status, placement.cancelled_by, placement.cancelled_at = "cancelled", by, unit.now
     placement.cancelled_for = reason
     if announced:

@@ -190,6 +190,13 @@ async def end_confirmation(timer: Timer, unit: Unit) -> None:
         await deals.lapse(unit, placement)
 
 
+@react.at(deals.ATTENDANCE)
+async def ask_attendance(timer: Timer, unit: Unit) -> None:
+    placement = await unit.get(Placement, timer.subject)
+    if placement and placement.next_asking:
+        await deals.ask(unit, placement)
+
+
 @react.at(deals.EXCUSE)
 async def decide_excuse(timer: Timer, unit: Unit) -> None:
     """No clerk decided in time: what is not refuted is taken as a worker said it, and not as an employer did."""

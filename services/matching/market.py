@@ -244,7 +244,7 @@ async def _make(
             if proposal.automatic and spare[gig.id]:
                 seats[gig.id] -= 1
                 confirm_by = deals.confirmation_due(offer, gig, rules, unit.now)
-                placement = deals.take(unit, offer, spare[gig.id].pop(), commitments, confirm_by)
+                placement = deals.take(unit, offer, spare[gig.id].pop(), commitments, rules, confirm_by)
             else:
                 offered[gig.id] = offered.get(gig.id, 0) + 1
                 commitments.offer_id = offer.id

@@ -86,6 +86,33 @@ class Cancellation(Section):
         return timedelta(hours=self.excuse_hours)
 
 
+class Attendance(Section):
+    """When a worker placed long ahead is reminded, and by when they must have said that they will come."""
+
+    ahead_hours: Annotated[int, Field(ge=1, le=720)]
+    remind_hours: Annotated[tuple[Annotated[int, Field(ge=1, le=720)], ...], Field(min_length=1, max_length=5)]
+    due_hours: Annotated[int, Field(ge=0, le=720)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if not self.due_hours < min(self.remind_hours) <= self.ahead_hours:
+            raise ValueError("due_hours must be less than the last of remind_hours, and that at most ahead_hours")
+        return self
+
+    @property
+    def ahead(self) -> timedelta:
+        return timedelta(hours=self.ahead_hours)
+
+    @property
+    def due(self) -> timedelta:
+        return timedelta(hours=self.due_hours)
+
+    @property
+    def reminders(self) -> list[timedelta]:
+        """How long before the start, the earliest first."""
+        return [timedelta(hours=hours) for hours in sorted(set(self.remind_hours), reverse=True)]
+
+
 class Backfill(Section):
     """How a seat is filled again whose worker did not come."""
 
@@ -124,6 +151,7 @@ class Rules(Figures):
     windows_kept_days: Annotated[int, Field(ge=1, le=3_650)]
     cancellation: Cancellation
     backfill: Backfill
+    attendance: Attendance
 
     @property
     def offer_stands(self) -> timedelta:

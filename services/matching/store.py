@@ -221,7 +221,8 @@ class Placement(Document):
     `after` are placements whose ends made it possible: the seat's last, and what the worker had at these hours.
     `arrive_by` of a substitute: the shift has begun. `cancelled_for` is the market's own reason. `late` was its
     cancellation; `compensation_fen` is what the employer owes for that, unless its excuse is accepted, which is decided
-    by `excuse_until`.
+    by `excuse_until`. `attend_by` where it was made long ahead: by then its worker says that they will come
+    (`attending_at`), asked by `reminders`, of which those to come are kept, or it ends.
     """
 
     collection = "placements"
@@ -256,6 +257,17 @@ class Placement(Document):
     excuse: str | None = None
     excuse_state: ExcuseState | None = None
     excuse_until: datetime | None = None
+    attend_from: datetime | None = None
+    attend_by: datetime | None = None
+    attending_at: datetime | None = None
+    reminders: list[datetime] = []
+    reminded: int = 0
+
+    @property
+    def next_asking(self) -> datetime | None:
+        """When its worker is reminded next, or loses the seat; None when nothing is asked of them."""
+        waits = self.status == "placed" and self.attend_by and self.attending_at is None
+        return min([*self.reminders, self.attend_by]) if waits and self.attend_by else None
 
     @property
     def begins(self) -> datetime:

@@ -10,7 +10,15 @@ from services.notify.domain import about, kind_of
 from services.notify.store import Contact, Delivery, Gig, Mailbox, Message, Standing
 from services.notify.texts import TEMPLATES, Fact, Part
 from shared.contracts import Event
-from shared.contracts.matching import ExcuseDecided, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
+from shared.contracts.matching import (
+    AttendanceAsked,
+    AttendanceConfirmed,
+    ExcuseDecided,
+    OfferExpired,
+    OfferMade,
+    PlacementCancelled,
+    PlacementMade,
+)
 from shared.contracts.posting import (
     EmployerSuspended,
     EmployerVerificationEnding,
@@ -149,7 +157,8 @@ async def tell_of_placement(event: PlacementMade, unit: Unit) -> None:
 @react.to(PlacementCancelled, needs=people(*BOTH))
 async def tell_of_cancelled_placement(event: PlacementCancelled, unit: Unit) -> None:
     """Both know already that nobody came."""
-    facts: dict[str, Fact] = {"by": event.by, "notice": "late" if event.late else "in-time"}
+    notice = "unattended" if event.reason == "unattended" else "late" if event.late else "in-time"
+    facts: dict[str, Fact] = {"by": event.by, "notice": notice}
     for part in () if event.reason == "no-show" else BOTH:
         await tell(unit, event, part, facts, context=_placement(event))
 
@@ -161,8 +170,23 @@ async def tell_of_excuse(event: ExcuseDecided, unit: Unit) -> None:
         await tell(unit, event, part, facts, context=_placement(event))
 
 
+@react.to(AttendanceAsked, needs=people("worker"))
+async def tell_of_asking(event: AttendanceAsked, unit: Unit) -> None:
+    """Each reminder is a message of its own; after its time there is nothing left to answer."""
+    facts: dict[str, Fact] = {"starts_at": event.starts_at, "answer_by": event.answer_by}
+    turn, until = f":{event.reminder}", event.answer_by
+    await tell(unit, event, "worker", facts, turn=turn, context=_placement(event), until=until)
+
+
+@react.to(AttendanceConfirmed, needs=people("employer"))
+async def tell_of_attendance(event: AttendanceConfirmed, unit: Unit) -> None:
+    await tell(unit, event, "employer", {"at": event.at}, context=_placement(event))
+
+
 def _placement(
     event: PlacementCancelled
+    | AttendanceAsked
+    | AttendanceConfirmed
     | ExcuseDecided
     | AgreementMade
     | ShiftStarted

@@ -80,7 +80,8 @@ class PlacementCancelled(
     """A placement will not take place; its seat is open again.
 
     `late`: at shorter notice than the rules allow. `compensation_fen` is what the employer owes the worker for that;
-    nothing while its `excuse` waits for a clerk. `reason` is why the market did it, such as `no-show`.
+    nothing while its `excuse` waits for a clerk. `reason` is why the market did it, such as `no-show`
+    or `unattended` (not confirmed before the shift).
     """
 
     placement_id: str
@@ -95,6 +96,35 @@ class PlacementCancelled(
     excuse: Code | None = None
     compensation_fen: Fen = 0
     reason: Code | None = None
+
+
+class AttendanceAsked(Event, topic="matching.placement", type="matching.attendance-asked.v1", subject="placement_id"):
+    """A worker placed long ahead is asked whether they will come, and loses the seat at `answer_by` if they do not say.
+
+    `reminder` counts: 1 is the first.
+    """
+
+    placement_id: str
+    gig_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    starts_at: Instant
+    answer_by: Instant
+    reminder: int
+
+
+class AttendanceConfirmed(
+    Event, topic="matching.placement", type="matching.attendance-confirmed.v1", subject="placement_id"
+):
+    """The worker says that they will come."""
+
+    placement_id: str
+    gig_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    at: Instant
 
 
 class ExcuseDecided(Event, topic="matching.placement", type="matching.excuse-decided.v1", subject="placement_id"):

@@ -31,6 +31,7 @@ from tests.chaos.model import differences, expected, plain
 from tests.chaos.stack import REACTING
 
 Kind = Literal["lost", "doubled", "overfilled", "overlaps", "dead"]
+OF_PLACEMENT = ("placement-cancelled", "excuse-decided", "attendance-asked", "attendance-confirmed")
 NO_SHOW_SECONDS = 600.0
 """After a shift's start, or after a substitute is expected, nobody may be called missing sooner."""
 MOST = 2_000
@@ -184,6 +185,8 @@ def _causes(image: Image, report: Report) -> None:
         "placement-made": ("offer_id", offers),
         "placement-cancelled": ("placement_id", placements),
         "excuse-decided": ("placement_id", known("placement-cancelled")),
+        "attendance-asked": ("placement_id", placements),
+        "attendance-confirmed": ("placement_id", known("attendance-asked")),
         "agreement-made": ("placement_id", placements),
         "shift-started": ("placement_id", known("agreement-made")),
         "shift-missed": ("placement_id", known("agreement-made")),
@@ -212,7 +215,7 @@ def _causes(image: Image, report: Report) -> None:
         "offer-made",
     )
     once += ("placement-made", "placement-cancelled", "agreement-made", "shift-started", "shift-ended")
-    once += ("shift-missed", "excuse-decided")
+    once += ("shift-missed", "excuse-decided", "attendance-confirmed")
     _once(image, report, *once, "pay-due", "pay-confirmed", "pay-overdue", "delivery-made", "delivery-failed")
     ends = Counter(said.body["offer_id"] for said in image.of("offer-declined", "offer-expired", "placement-made"))
     for offer, times in ends.items():
@@ -228,12 +231,15 @@ def _no_shows(image: Image, report: Report) -> None:
     started, missed = ({said.subject for said in image.of(type_)} for type_ in ("shift-started", "shift-missed"))
     for id in sorted(started & missed):
         report.add("doubled", f"shift {id} was started and missed")
+    confirmed = {said.subject for said in image.of("attendance-confirmed")}
     for said in image.of("shift-missed"):
         body = made.get(said.subject)
         start = body and (body.get("arrive_by") or body["terms"]["period"]["start"])
         if start and _moment(said.at) < _moment(start) + NO_SHOW_SECONDS:
             report.add("doubled", f"shift {said.subject} was missed before its time")
     for said in image.of("placement-cancelled"):
+        if said.body.get("reason") == "unattended" and said.subject in confirmed:
+            report.add("doubled", f"placement {said.subject} was given up, though its worker had said they would come")
         if said.body.get("reason") == "no-show" and said.subject not in missed:
             report.add("doubled", f"placement {said.subject} was given up, and its shift was not missed")
 
@@ -268,7 +274,7 @@ def _alike(image: Image, report: Report) -> None:
     for types, known, cause, names in (
         (("offer-declined", "offer-expired"), offers, "offer_id", whole),
         (("placement-made",), offers, "offer_id", (*whole, "employer_id", "terms")),
-        (("placement-cancelled", "excuse-decided", "agreement-made"), made, "placement_id", (*whole, "employer_id")),
+        ((*OF_PLACEMENT, "agreement-made"), made, "placement_id", (*whole, "employer_id")),
         (("shift-started", "shift-missed", "shift-ended"), made, "placement_id", (*whole, "employer_id")),
         (("pay-due", "pay-confirmed", "pay-overdue"), made, "placement_id", ("worker_id", "district", "employer_id")),
     ):

@@ -24,6 +24,7 @@ OUTWARD = {
     "placement-made",
     "placement-cancelled",
     "excuse-decided",
+    "attendance-asked",
     "agreement-made",
     "shift-missed",
     "pay-due",
@@ -44,6 +45,7 @@ OF_PLACEMENTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("agreement-made", ("worker",), ("starts_at",)),
     ("shift-started", ("employer",), ("at",)),
     ("shift-missed", BOTH, ("at",)),
+    ("attendance-confirmed", ("employer",), ("at",)),
     ("pay-due", BOTH, ("amount_fen", "due_at", "reason")),
     ("pay-confirmed", ("employer",), ("amount_fen",)),
     ("pay-overdue", BOTH, ("amount_fen", "due_at")),
@@ -69,6 +71,7 @@ class Log:
         self.standing = {id: said.body for id, said in self.made.items() if id not in self.cancelled}
         self.offers = {said.subject: said.body for said in self._by["offer-made"]}
         self.missed = {said.subject: said.body["at"] for said in self._by["shift-missed"]}
+        self.attending = {said.subject: said.body["at"] for said in self._by["attendance-confirmed"]}
         self.excuses = {said.subject: said.body for said in self._by["excuse-decided"]}
         self.closed = {said.subject: said.body["reason"] for said in self._by["gig-closed"]}
         self.versions: dict[str, list[Said]] = defaultdict(list)
@@ -258,6 +261,8 @@ def _placements(log: Log) -> dict[str, Fields]:
         decided = log.excuses.get(id)
         waits = "waiting" if end.get("excuse") else None
         placements[id] = {name: said.body.get(name) for name in names} | {
+            "attending_at": log.attending.get(id),
+            "cancelled_for": end.get("reason"),
             "late": end.get("late", False),
             "excuse": end.get("excuse"),
             "excuse_state": ("accepted" if decided["accepted"] else "refused") if decided else waits,
@@ -422,9 +427,15 @@ def _tellings(log: Log, found: Documents) -> Iterator[tuple[Said, str, str, str,
             facts = _work(said.body["terms"]) | {"seat": said.body["seat"]}
             yield said, said.body[f"{part}_id"], part, "", facts, None
     for said in log["placement-cancelled"]:
-        facts = {"by": said.body["by"], "notice": "late" if said.body.get("late") else "in-time"}
+        unasked = "late" if said.body.get("late") else "in-time"
+        notice = "unattended" if said.body.get("reason") == "unattended" else unasked
+        facts = {"by": said.body["by"], "notice": notice}
         for part in BOTH if said.body.get("reason") != "no-show" else ():
             yield said, said.body[f"{part}_id"], part, "", facts, f"placement-made:{said.subject}"
+    for said in log["attendance-asked"]:
+        facts = {name: said.body[name] for name in ("starts_at", "answer_by")}
+        turn, context = f":{said.body['reminder']}", f"placement-made:{said.subject}"
+        yield said, said.body["worker_id"], "worker", turn, facts, context
     for said in log["excuse-decided"]:
         facts = {"by": said.body["by"], "outcome": "accepted" if said.body["accepted"] else "refused"}
         for part in BOTH:

@@ -228,6 +228,8 @@ def databases() -> dict[str, Any]:
             "cancelled_by": None if stands else "worker",
             "cancelled_at": gone,
             "arrive_by": None,
+            "attending_at": None,
+            "cancelled_for": None,
             "late": False,
             "excuse": None,
             "excuse_state": None,
@@ -429,6 +431,11 @@ def given_up_for_nothing(image: Image) -> None:
     event(image, CANCELLED, "placement-3").body |= {"by": "market", "reason": "no-show"}
 
 
+def unattended_though_confirmed(image: Image) -> None:
+    event(image, CANCELLED, "placement-3").body |= {"by": "market", "reason": "unattended"}
+    also(image, "matching.placement", "attendance-confirmed", "placement-3", 3, placement_id="placement-3", at=GONE)
+
+
 def not_compensated(image: Image) -> None:
     event(image, CANCELLED, "placement-3").body |= {"by": "employer", "late": True, "compensation_fen": 9_200}
 
@@ -589,6 +596,7 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (missed_early, "doubled", "shift placement-1 was missed before its time"),
     (started_and_missed, "doubled", "shift placement-1 was started and missed"),
     (given_up_for_nothing, "doubled", "placement placement-3 was given up, and its shift was not missed"),
+    (unattended_though_confirmed, "doubled", "though its worker had said they would come"),
     (not_compensated, "lost", "compensation due of placement-3: 0 instead of 9200"),
     (other_terms, "doubled", "offer offer-1: terms that its gig never had"),
     (waited_elsewhere, "doubled", "offer offer-1: its worker did not wait there"),

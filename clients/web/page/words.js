@@ -140,6 +140,8 @@ const EVENTS = {
   "matching.offer-expired": { zh: "派单失效", en: "Offer ended", with: ["reason"], quiet: true },
   "matching.placement-made": { zh: "落实用工", en: "Placement made", with: ["gig", "pay"], strong: true },
   "matching.placement-cancelled": { zh: "安排取消", en: "Placement cancelled", with: ["by"] },
+  "matching.attendance-asked": { zh: "请确认到岗", en: "Asked to confirm a shift", with: [], quiet: true },
+  "matching.attendance-confirmed": { zh: "确认到岗", en: "Shift confirmed", with: [] },
   "matching.excuse-decided": { zh: "取消理由核定", en: "Excuse decided", with: [], quiet: true },
   "rights.agreement-made": { zh: "协议留存，保险生效", en: "Agreement and insurance in place", with: [] },
   "rights.shift-started": { zh: "开始上岗", en: "Shift started", with: [] },

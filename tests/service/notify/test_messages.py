@@ -7,7 +7,15 @@ import pytest
 
 from services.notify.handlers import react
 from services.notify.store import Delivery, Message
-from shared.contracts.matching import ExcuseDecided, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
+from shared.contracts.matching import (
+    AttendanceAsked,
+    AttendanceConfirmed,
+    ExcuseDecided,
+    OfferExpired,
+    OfferMade,
+    PlacementCancelled,
+    PlacementMade,
+)
 from shared.contracts.posting import (
     EmployerSuspended,
     EmployerVerificationEnding,
@@ -39,6 +47,8 @@ JOURNEY = [
     said(PayConfirmed),
     said(PlacementCancelled),
     said(ExcuseDecided),
+    said(AttendanceAsked),
+    said(AttendanceConfirmed),
     said(ShiftMissed),
     said(OfferExpired, reason="filled"),
     said(GigReopened),
@@ -50,6 +60,8 @@ JOURNEY = [
 
 TOLD = [
     ("agreement-made", "worker"),
+    ("attendance-asked", "worker"),
+    ("attendance-confirmed", "employer"),
     ("employer-suspended", "employer"),
     ("employer-verification-ending", "employer"),
     ("employer-verified", "employer"),
@@ -241,3 +253,16 @@ async def test_stored_messages_hold_facts_and_no_address(notify: Harness) -> Non
     [delivery] = await notify.all(Delivery)
     assert message.facts["amount_fen"] == said(OfferMade).terms.pay.amount_fen
     assert "1990000" not in f"{message!r}{delivery!r}"
+
+
+@pytest.mark.feature("F24")
+async def test_each_reminder_is_told_and_not_sent_after_its_time(notify: Harness) -> None:
+    await reach(notify)
+    await notify.receives(said(PlacementMade))
+    for reminder in (1, 2, 2):
+        await notify.receives(said(AttendanceAsked, reminder=reminder))
+    asked = [one["text"] for one in await messages(notify) if one["kind"] == "attendance-asked"]
+    assert len(asked) == 2
+    assert all("确认到岗" in text for text in asked)
+    sent = [each for each in await notify.all(Delivery) if each.about.startswith("attendance-asked")]
+    assert [each.give_up_at for each in sent] == [said(AttendanceAsked).answer_by] * 2

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from services.matching import deals, handlers
+from services.matching import crews, deals, handlers
 from services.matching import store as matching
 from services.matching.domain import plan_seats
 from services.posting import lifecycle
@@ -53,7 +53,7 @@ Stores = Mapping[str, Store]
 Behind = Mapping[tuple[str, str], int]
 Mend = Callable[[Unit], Awaitable[bool]]
 
-STANDING = ("placed", "awaiting-confirmation")
+STANDING = ("placed", "awaiting-confirmation", "held")
 PLACEMENTS = PlacementMade.topic
 
 SEAT_WITHOUT_GIG = Text("a seat of a gig that matching does not know", "席位所属岗位在 matching 中不存在")
@@ -252,7 +252,9 @@ class _Look:
                     yield Finding("orphan-seat", "matching", row["_id"], SEAT_WITHOUT_PLACEMENT, facts, mend)
 
     async def _seat_counts(self) -> AsyncIterator[Finding]:
-        async for gigs in self._chunks("matching", matching.Gig, {"closed": None}, "terms.headcount"):
+        async for gigs in self._chunks(
+            "matching", matching.Gig, {"closed": None, "crew": {"$ne": "failed"}}, "terms.headcount"
+        ):
             seats: dict[str, list[Row]] = defaultdict(list)
             query = {"gig_id": {"$in": [gig["_id"] for gig in gigs]}}
             async for rows in self._chunks("matching", matching.Seat, query, "gig_id", "number", "open"):
@@ -613,6 +615,13 @@ TIMED = (
         deals.ATTENDANCE,
         lambda now: {"status": "placed", "attend_by": {"$gt": now}, "attending_at": None},
         lambda placement, now: placement.next_asking,
+    ),
+    Timed(
+        "matching",
+        matching.Gig,
+        crews.CREW,
+        lambda now: {"crew": "gathering"},
+        lambda gig, now: gig.ends if gig.crew == "gathering" else None,
     ),
     Timed(
         "matching",

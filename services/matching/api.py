@@ -84,7 +84,8 @@ async def my_offers(worker: Worker, unit: InUnit, limit: Limit = 20, after: Afte
 
 
 class Acceptance(BaseModel):
-    """A seat taken; `awaiting-confirmation` until the employer confirms, where the gig asks for that."""
+    """A seat taken; `awaiting-confirmation` until the employer confirms, where the gig asks for that, and `held` until
+    enough people for a crew have accepted."""
 
     placement_id: str
     seat: int

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 from opentelemetry import context, propagate
 
 from services.matching import domain, store
+from services.matching.domain import PlacementStatus
 from services.matching.rules import Hours, Rules
 from services.matching.store import Commitments, Gig, Offer, Placement, Profile, Seat
 from shared import clock
@@ -80,6 +81,7 @@ ENDED = {
         "This offer ended when you checked out, or when you no longer fitted it.",
         "您已签退，或您的条件已不符合该岗位，该邀约随之失效。",
     ),
+    "crew": Text("Too few people came together for this gig.", "该岗位未凑齐成班人数。"),
     "unconfirmed": Text("The employer did not confirm in time.", "用工主体未在期限内确认。"),
 }
 PLACEMENT_ENDED = Text("This placement has ended.", "该录用已结束。")
@@ -127,7 +129,7 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
     confirm_by = confirmation_due(offer, gig, rules, unit.now)
-    return take(unit, offer, random.choice(seats), commitments, rules, confirm_by)
+    return take(unit, offer, gig, random.choice(seats), commitments, rules, confirm_by)
 
 
 def _must_stand(offer: Offer, now: datetime) -> None:
@@ -180,17 +182,26 @@ def confirmation_due(offer: Offer, gig: Gig, rules: Rules, now: datetime) -> dat
 def take(
     unit: Unit,
     offer: Offer,
+    gig: Gig,
     seat: Seat,
     commitments: Commitments,
     rules: Rules,
     confirm_by: datetime | None = None,
 ) -> Placement:
-    """The worker of an offer takes a seat, all being in order. It is a placement at once, or when confirmed."""
+    """The worker of an offer takes a seat, all being in order.
+
+    It is a placement at once, or when confirmed, or when the crew is whole: the next window sees to that.
+    """
+    status: PlacementStatus = "placed"
+    if gig.crew == "gathering":
+        status = "held"
+    elif confirm_by:
+        status = "awaiting-confirmation"
     placement = Placement(
         id=clock.new_id(),
         offer_id=offer.id,
         seat=seat.number,
-        status="awaiting-confirmation" if confirm_by else "placed",
+        status=status,
         at=unit.now,
         confirm_by=confirm_by,
         arrive_by=_arrive_by(offer, confirm_by, unit.now),
@@ -207,10 +218,10 @@ def take(
     commitments.offer_id = None
     for document in (seat, offer, commitments, placement):
         unit.save(document)
-    if confirm_by:
+    if status == "placed":
+        announce(unit, placement, commitments, rules)
+    elif confirm_by:
         unit.set_timer(CONFIRMATION, placement.id, confirm_by)
-    else:
-        _announce(unit, placement, commitments, rules)
     unit.nudge(offer.district)
     return placement
 
@@ -235,7 +246,7 @@ async def expire(unit: Unit, offer: Offer, reason: domain.ExpiryReason) -> None:
     await _end(unit, offer)
     token = context.attach(propagate.extract(offer.trace))
     try:
-        unit.publish(OfferExpired(**_names(offer), reason=reason))
+        unit.publish(ended(offer))
     finally:
         context.detach(token)
 
@@ -266,6 +277,13 @@ async def _end(unit: Unit, offer: Offer) -> None:
     unit.nudge(offer.district)
 
 
+def ended(offer: Offer) -> OfferExpired:
+    """What is said of an offer that expired."""
+    if offer.reason == "crew":
+        return OfferExpired(**_names(offer), reason="unconfirmed", detail="crew")
+    return OfferExpired(**_names(offer), reason=offer.reason)
+
+
 def _names(offer: Offer) -> dict[str, str]:
     return {"offer_id": offer.id, **offer.model_dump(include={"gig_id", "worker_id", "district"})}
 
@@ -273,7 +291,7 @@ def _names(offer: Offer) -> dict[str, str]:
 # --- placements ------------------------------------------------------------------------------------------------------
 
 
-def _announce(unit: Unit, placement: Placement, commitments: Commitments, rules: Rules) -> None:
+def announce(unit: Unit, placement: Placement, commitments: Commitments, rules: Rules) -> None:
     """From here on others hear of the placement, and the check-ins before it are over."""
     placement.status, placement.at, commitments.placed_at = "placed", unit.now, unit.now
     _plan_asking(unit, placement, rules)
@@ -298,7 +316,7 @@ async def confirm(unit: Unit, placement: Placement) -> None:
         raise Conflict("confirmation-late", CONFIRM_LATE, confirm_by=placement.confirm_by.isoformat())
     unit.cancel_timer(CONFIRMATION, placement.id)
     rules = await store.RULES.of(unit, placement.district)
-    _announce(unit, placement, await commitments_of(unit, placement.worker_id), rules)
+    announce(unit, placement, await commitments_of(unit, placement.worker_id), rules)
 
 
 def _plan_asking(unit: Unit, placement: Placement, rules: Rules) -> None:
@@ -402,6 +420,8 @@ async def cancel(unit: Unit, placement: Placement, by: Side, excuse: str | None 
     choices = getattr(rules.cancellation.excuses, by)
     if excuse is not None and excuse not in choices:
         raise Invalid("excuse", NO_EXCUSE, choices=", ".join(choices))
+    if placement.status == "held" and (await _gig_of(unit, placement)).crew == "whole":
+        announce(unit, placement, await commitments_of(unit, placement.worker_id), rules)
     placement.late, placement.compensation_fen = cost(placement, by, rules, unit.now)
     if placement.late and excuse:
         placement.excuse, placement.excuse_state = excuse, "waiting"
@@ -499,7 +519,7 @@ async def free(unit: Unit, gig: Gig, seat: Seat, *, announced: bool = True) -> N
     `announced`: others have heard of the placement that had it.
     """
     seat.after = seat.placement_id if announced else seat.after
-    until = gig.open_until(unit.now) or (gig.ends if gig.closed is None else None)
+    until = gig.open_until(unit.now) or (gig.ends if gig.closed is None and gig.crew != "failed" else None)
     if until and await store.seat_count(unit, gig.id) <= gig.terms.headcount:
         seat.open, seat.placement_id, seat.until = True, None, until
         unit.save(seat)

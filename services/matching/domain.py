@@ -15,11 +15,16 @@ from shared.contracts.terms import Pay, PayUnit, Period
 Ended = Literal["accepted", "declined", "expired"]
 """How an offer ended."""
 
-ExpiryReason = Literal["time", "filled", "closed", "amended", "gone", "unconfirmed"]
-"""Why an offer expired: `gone` means that the worker no longer waits, or not for such work."""
+ExpiryReason = Literal["time", "filled", "closed", "amended", "gone", "unconfirmed", "crew"]
+"""Why an offer expired: `gone` means that the worker no longer waits, or not for such work; `crew` that too few people
+came together."""
 
-PlacementStatus = Literal["awaiting-confirmation", "placed", "cancelled", "lapsed"]
-"""`lapsed`: the employer did not confirm in time, so that there never was a placement to others."""
+PlacementStatus = Literal["awaiting-confirmation", "held", "placed", "cancelled", "lapsed"]
+"""`held` until the crew is whole. `lapsed`: the employer did not confirm in time, or the crew did not come together, so
+that there never was a placement to others."""
+
+CrewState = Literal["gathering", "whole", "failed"]
+"""Of a gig that runs with a whole crew or not at all."""
 
 ExcuseState = Literal["waiting", "accepted", "refused"]
 """Of the excuse for a late cancellation: `waiting` for a clerk."""

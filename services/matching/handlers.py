@@ -5,7 +5,7 @@ Handlers note facts; the district's next window (market.py) draws what follows f
 
 from opentelemetry import propagate
 
-from services.matching import deals, domain, store
+from services.matching import crews, deals, domain, store
 from services.matching.store import Block, Gig, Placement, Profile, Seat, Waiting
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted
 from shared.contracts.rights import ShiftMissed
@@ -55,6 +55,7 @@ async def close_gig(event: GigClosed, unit: Unit) -> None:
     for seat in await store.seats_of(unit, gig.id):
         if seat.open and not (gig.takes(unit.now) and unit.now < seat.until):
             unit.delete(seat)
+    await crews.end(unit, gig, called_off=gig.closed != "expired")
     unit.nudge(gig.district)
 
 
@@ -64,12 +65,13 @@ async def _hold(event: GigPosted | GigAmended, unit: Unit) -> None:
     seats: list[Seat] = []
     if gig is None:
         gig = Gig(id=event.gig_id, district=event.district, terms=event.terms, at=unit.now)
-    elif gig.closed or gig.terms == event.terms:
+    elif gig.closed or gig.crew == "failed" or gig.terms == event.terms:
         return
     else:
         seats = await store.seats_of(unit, gig.id)
         gig.edition += not domain.same_but_for_headcount(gig.terms, event.terms)
     gig.terms, gig.at, gig.trace = event.terms, unit.now, _trace()
+    crews.gather(unit, gig)
     unit.save(gig)
     set_seats(gig, {seat.number: seat for seat in seats}, unit)
     unit.nudge(gig.district)
@@ -188,6 +190,15 @@ async def end_confirmation(timer: Timer, unit: Unit) -> None:
     placement = await unit.get(Placement, timer.subject)
     if placement and placement.status == "awaiting-confirmation":
         await deals.lapse(unit, placement)
+
+
+@react.at(crews.CREW)
+async def see_to_crew(timer: Timer, unit: Unit) -> None:
+    gig = await unit.get(Gig, timer.subject)
+    if gig and gig.crew == "gathering":
+        await crews.end(unit, gig)
+    elif gig:
+        await crews.carry_out(unit, gig)
 
 
 @react.at(deals.ATTENDANCE)

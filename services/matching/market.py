@@ -21,7 +21,7 @@ from opentelemetry import propagate, trace
 from opentelemetry.trace import Link, Span, SpanKind, Tracer
 from pymongo.errors import PyMongoError
 
-from services.matching import deals, engine, record, snapshot, store
+from services.matching import crews, deals, engine, record, snapshot, store
 from services.matching.domain import ExpiryReason, fits, offer_fate
 from services.matching.engine import Offers
 from services.matching.rules import Rules
@@ -78,6 +78,7 @@ class Proposal(NamedTuple):
 async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None = None) -> Outcome:
     """One window of a district. The seed draws its ties; a new one is drawn if none is given."""
     seed = secrets.randbits(63) if seed is None else seed
+    await crews.decide_whole(db, district)
     retired = await _retire(db, district)
     reading = db.reading()
     rules = await store.RULES.of(reading, district)
@@ -244,7 +245,7 @@ async def _make(
             if proposal.automatic and spare[gig.id]:
                 seats[gig.id] -= 1
                 confirm_by = deals.confirmation_due(offer, gig, rules, unit.now)
-                placement = deals.take(unit, offer, spare[gig.id].pop(), commitments, rules, confirm_by)
+                placement = deals.take(unit, offer, gig, spare[gig.id].pop(), commitments, rules, confirm_by)
             else:
                 offered[gig.id] = offered.get(gig.id, 0) + 1
                 commitments.offer_id = offer.id

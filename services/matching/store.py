@@ -16,6 +16,7 @@ from pymongo import ASCENDING, DESCENDING, IndexModel
 from services.matching.domain import (
     CAPS_LOOK_BACK,
     Commitment,
+    CrewState,
     Ended,
     ExcuseState,
     ExpiryReason,
@@ -47,10 +48,14 @@ class Gig(Document):
     """
 
     collection = "gigs"
-    indexes = (IndexModel([("district", ASCENDING)]),)
+    indexes = (
+        IndexModel([("district", ASCENDING)]),
+        IndexModel([("district", ASCENDING), ("crew", ASCENDING)], partialFilterExpression={"crew": "gathering"}),
+    )
 
     district: str
     terms: GigTerms
+    crew: CrewState | None = None
     edition: int = 1
     closed: str | None = None
     freed: dict[str, str] = {}
@@ -66,8 +71,11 @@ class Gig(Document):
         """Until when a seat that is free now may be offered; None when it may not.
 
         Once its shift has begun only the seats of those who did not come may be, also when its validity ended in time:
-        the post was answered. What the employer closed, or lost, stays closed.
+        the post was answered. What the employer closed, or lost, stays closed, and so does a crew that did not come
+        together.
         """
+        if self.crew == "failed":
+            return None
         if now < self.ends:
             return self.ends if self.closed is None else None
         again = self.closed in (None, "expired") and self.backfill_until is not None and now < self.backfill_until
@@ -230,6 +238,7 @@ class Placement(Document):
         IndexModel([("worker_id", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("employer_id", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([("gig_id", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([("gig_id", ASCENDING), ("status", ASCENDING)], partialFilterExpression={"status": "held"}),
         IndexModel([("district", ASCENDING), ("at", ASCENDING)], partialFilterExpression={"status": "placed"}),
         IndexModel(
             [("excuse_state", ASCENDING), ("_id", ASCENDING)], partialFilterExpression={"excuse_state": "waiting"}
@@ -276,7 +285,7 @@ class Placement(Document):
 
     @property
     def stands(self) -> bool:
-        return self.status in ("placed", "awaiting-confirmation")
+        return self.status in ("placed", "awaiting-confirmation", "held")
 
 
 class Window(Document):
@@ -344,6 +353,21 @@ async def seats_open_in(unit: Unit, district: str) -> dict[str, int]:
 async def free_seats(unit: Unit, gig_id: str, *, limit: int) -> list[Seat]:
     """Some open seats of a gig that may be taken now."""
     return await unit.find(Seat, {"gig_id": gig_id, "open": True, "until": {"$gt": unit.now}}, limit=limit)
+
+
+async def gathering_in(unit: Unit, district: str) -> list[Gig]:
+    """Gigs of a district whose crew is not decided on."""
+    return await unit.find(Gig, {"district": district, "crew": "gathering"})
+
+
+async def held_count(unit: Unit, gig_id: str) -> int:
+    """How many hold a seat of a gig until its crew is whole."""
+    return await unit.count(Placement, {"gig_id": gig_id, "status": "held"})
+
+
+async def held(unit: Unit, gig_id: str, *, limit: int) -> list[Placement]:
+    """Some of those who hold a seat."""
+    return await unit.find(Placement, {"gig_id": gig_id, "status": "held"}, limit=limit)
 
 
 async def gigs(unit: Unit, ids: Iterable[str]) -> dict[str, Gig]:
@@ -497,10 +521,11 @@ async def excuses_in(unit: Unit, districts: Sequence[str] | None, *, after: str 
 
 
 async def live_districts(unit: Unit) -> set[str]:
-    """Districts in which a window may have something to do: those with an open seat or an open offer."""
+    """Districts in which a window may have something to do: an open seat, an open offer, a crew that gathers."""
     seats = await _count_by(unit, Seat, {"district": ANY, "open": True, "until": {"$gt": unit.now}}, "district")
     offers = await _count_by(unit, Offer, {"district": ANY, "open": True}, "district")
-    return {*seats, *offers}
+    crews = await _count_by(unit, Gig, {"district": ANY, "crew": "gathering"}, "district")
+    return {*seats, *offers, *crews}
 
 
 class Figures(NamedTuple):

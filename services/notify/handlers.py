@@ -145,7 +145,7 @@ async def tell_of_ended_offer(event: OfferExpired, unit: Unit) -> None:
     """Only where the worker was told of the offer, and would otherwise wait for it."""
     offer = f"offer-made:{event.offer_id}"
     if event.reason in WORTH_TELLING and await unit.get(Message, f"{offer}:{event.worker_id}"):
-        await tell(unit, event, "worker", {"reason": event.reason}, context=offer)
+        await tell(unit, event, "worker", {"reason": event.detail or event.reason}, context=offer)
 
 
 @react.to(PlacementMade, needs=people(*BOTH))

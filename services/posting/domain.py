@@ -81,6 +81,13 @@ TOO_MANY = Text("must be at most {most}", "应不大于 {most}")
 OUTSIDE = Text("must be from {low} to {high} degrees", "应在 {low} 到 {high} 度之间")
 PAST = Text("must be later than now", "应晚于当前时间")
 AFTER_SHIFT = Text("must not be after the end of the shift ({end})", "不得晚于班次结束时间（{end}）")
+CREW_TOO_LARGE = Text("must be at most the headcount ({headcount})", "不得多于招聘人数（{headcount}）")
+CREW_INSTANT = Text(
+    "must be instant where a crew is wanted: the crew itself is what is waited for", "成班招用只能为即时确认（instant）"
+)
+CREW_IN_TIME = Text(
+    "must not be after the start ({start}) where a crew is wanted", "成班招用的有效期不得晚于开工时间（{start}）"
+)
 TOO_FAR = Text("must be at most {days} days from now ({latest} or earlier)", "有效期最长 {days} 天（不晚于 {latest}）")
 UNCHECKED = Text(
     "must not be after {until}, when the check of your business ends; have it renewed or choose an earlier time",
@@ -118,6 +125,11 @@ def broken_rules(
     require(until <= period.end, "valid_until", AFTER_SHIFT, end=written(period.end))
     require(until <= latest, "valid_until", TOO_FAR, days=policy.max_validity_days, latest=written(latest))
     require(until <= verified_until, "valid_until", UNCHECKED, until=written(verified_until))
+    if terms.crew:
+        count, start = terms.headcount, period.start
+        require(terms.crew.least <= count, "crew.least", CREW_TOO_LARGE, headcount=count)
+        require(terms.hiring == "instant", "hiring", CREW_INSTANT)
+        require(until <= start, "valid_until", CREW_IN_TIME, start=written(start))
     return tuple(faults)
 
 

@@ -17,7 +17,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from services.posting.domain import KnownHazard, credit_code
-from shared.contracts.terms import Code, District, Hiring, Instant, Occupation, Pay, Period, Place
+from shared.contracts.terms import Code, Crew, District, Hiring, Instant, Occupation, Pay, Period, Place
 from shared.wording import Said
 
 
@@ -38,6 +38,10 @@ class PlaceForm(Place):
 
 
 class PayForm(Pay):
+    model_config = ConfigDict(extra="forbid")
+
+
+class CrewForm(Crew):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -68,8 +72,8 @@ class GigForm(BaseModel):
 
     Mandatory is what the notice of January 2026 asks of a post: headcount, conditions (`skills` and `certificates`,
     which may be empty), content, place, basic pay, validity. `valid_until` is at the latest the end of the shift. No
-    field takes money from a worker. `appeal` says why a post that is refused for its words breaks no rule: a clerk
-    looks then.
+    field takes money from a worker. `crew`: people who work together or not at all; it cannot be changed later.
+    `appeal` says why a post that is refused for its words breaks no rule: a clerk looks then.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -89,6 +93,7 @@ class GigForm(BaseModel):
     night_work: bool = False
     hiring: Hiring = "instant"
     hazards: Hazards = ()
+    crew: CrewForm | None = None
     valid_until: Second
     appeal: Appeal | None = None
 

@@ -46,7 +46,8 @@ class OfferDeclined(Event, topic="matching.offer", type="matching.offer-declined
 class OfferExpired(Event, topic="matching.offer", type="matching.offer-expired.v1", subject="offer_id"):
     """The offer can no longer be accepted, or what was accepted was not confirmed in time (`unconfirmed`).
 
-    `amended`: the gig has new terms, so that this offer of the old ones ends.
+    `amended`: the gig has new terms, so that this offer of the old ones ends. `detail` of `unconfirmed`: `crew` where
+    too few people came together.
     """
 
     offer_id: str
@@ -54,6 +55,7 @@ class OfferExpired(Event, topic="matching.offer", type="matching.offer-expired.v
     worker_id: str
     district: District
     reason: Literal["time", "filled", "closed", "amended", "gone", "busy", "unconfirmed"]
+    detail: Code | None = None
 
 
 class PlacementMade(Event, topic="matching.placement", type="matching.placement-made.v1", subject="placement_id"):

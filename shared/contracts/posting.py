@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import StringConstraints
 
 from shared.contracts import Event
-from shared.contracts.terms import Code, District, Hazard, Hiring, Instant, Occupation, Pay, Period, Place, Term
+from shared.contracts.terms import Code, Crew, District, Hazard, Hiring, Instant, Occupation, Pay, Period, Place, Term
 
 
 class GigTerms(Term):
@@ -27,6 +27,7 @@ class GigTerms(Term):
     night_work: bool = False
     hiring: Hiring = "instant"
     hazards: tuple[Hazard, ...] = ()
+    crew: Crew | None = None
     valid_until: Instant
 
 

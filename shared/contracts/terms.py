@@ -117,6 +117,15 @@ class Place(Term):
     address: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=200)]
 
 
+class Crew(Term):
+    """People who work together or not at all: a gig runs only when so many of its headcount are found in its validity.
+
+    Until then whoever accepts holds a seat and is not placed. As many as the headcount is all of them.
+    """
+
+    least: Annotated[int, Field(ge=1, description="The fewest people with whom the gig runs.")]
+
+
 Hiring = Annotated[
     Literal["instant", "confirm"],
     Field(description="instant: an accepted offer is a placement. confirm: the employer confirms within a deadline."),

@@ -420,7 +420,7 @@ def _tellings(log: Log, found: Documents) -> Iterator[tuple[Said, str, str, str,
         yield said, said.body["worker_id"], "worker", "", _work(said.body["terms"]) | more, None
     for said in log["offer-expired"]:
         if said.body["reason"] in TOLD_OF_END:
-            facts = {"reason": said.body["reason"]}
+            facts = {"reason": said.body.get("detail") or said.body["reason"]}
             yield said, said.body["worker_id"], "worker", "", facts, f"offer-made:{said.subject}"
     for said in log["placement-made"]:
         for part in ("worker", "employer"):

@@ -25,6 +25,7 @@ from shared.contracts import Event
 from shared.contracts.matching import PlacementCancelled, PlacementMade
 from shared.contracts.posting import GigPosted
 from shared.contracts.rights import AgreementMade, ShiftMissed, ShiftStarted
+from shared.contracts.terms import Crew
 from shared.contracts.workers import WorkerCheckedOut
 from shared.reactions import Reactions
 from shared.unit import Unit
@@ -99,10 +100,17 @@ class Market(RuleBasedStateMachine):
         self.world.calm()
         self.drain()
 
-    @rule(n=which, headcount=st.integers(1, 2), hours=st.integers(0, 2), hiring=st.sampled_from(["instant", "confirm"]))
+    @rule(
+        n=which,
+        headcount=st.integers(1, 2),
+        hours=st.integers(0, 2),
+        hiring=st.sampled_from(["instant", "confirm", "crew"]),
+    )
     def post(self, n: int, headcount: int, hours: int, hiring: str) -> None:
+        """A crew is whole with all of its headcount."""
         start, end = HOURS[hours]
-        wanted = terms(start, end, headcount=headcount, hiring=hiring)
+        crew = Crew(least=headcount) if hiring == "crew" else None
+        wanted = terms(start, end, headcount=headcount, hiring=hiring if crew is None else "instant", crew=crew)
 
         async def work(unit: Unit) -> None:
             employer = await unit.get(posting.Employer, "employer-1")
@@ -368,8 +376,13 @@ class Market(RuleBasedStateMachine):
         taken = {row["placement_id"] for row in world.rows("matching", "seats") if not row["open"]}
         stand = {row["_id"] for row in world.rows("matching", "placements") if row["status"] == "placed"}
         await_ = {
-            row["_id"] for row in world.rows("matching", "placements") if row["status"] == "awaiting-confirmation"
+            row["_id"]
+            for row in world.rows("matching", "placements")
+            if row["status"] in ("awaiting-confirmation", "held")
         }
+        for gig in world.rows("matching", "gigs"):
+            if gig["crew"] in ("gathering", "failed"):
+                assert not any(event.gig_id == gig["_id"] for event in made), f"placed before the crew was whole: {gig}"
         assert stand == standing.keys()
         assert taken == stand | await_
         promised = [p["placement_id"] for row in world.rows("matching", "commitments") for p in row["periods"]]

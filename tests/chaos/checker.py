@@ -7,6 +7,7 @@
 | events of an aggregate are numbered 1 to n, in this order, under one key; no fence goes back | `_sequences` |
 | at every prefix of the log and every commit no seat is held twice, no gig has more placements than seats | `_seats` |
 | at every commit, and every prefix of a partition, no worker's placements overlap (half-open) | `_overlaps` |
+| at every commit no worker has promised more hours than a day and a week may have | `_hours` |
 | what is remembered, timers and messages too, is what follows from the log, field by field | `_memory`, model.py |
 | each event was handled once by each service that reacts to it; dead letters are the planted ones | `_deliveries` |
 | nothing waits: outboxes empty, every partition read to its end | `_deliveries` |
@@ -15,10 +16,11 @@ The judging is pure: `take` (image.py) reads, `judge` compares.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
+from math import ceil
 from typing import Any, Literal, NamedTuple
 
 import orjson
@@ -81,12 +83,12 @@ async def check(*, mongo_url: str, kafka: str, history: History) -> Report:
 
 def judge(image: Image) -> Report:
     """Judge a market that has come to rest, in which all commands are in the history."""
-    return _judged(image, _sequences, _seats, _overlaps, _causes, _commands, _memory, _deliveries)
+    return _judged(image, _sequences, _seats, _overlaps, _hours, _causes, _commands, _memory, _deliveries)
 
 
 def judge_log(image: Image) -> Report:
     """Judge what was said alone, which must be right at any moment."""
-    return _judged(image, _sequences, _seats, _overlaps, _causes)
+    return _judged(image, _sequences, _seats, _overlaps, _hours, _causes)
 
 
 def _judged(image: Image, *steps: Callable[[Image, Report], None]) -> Report:
@@ -142,6 +144,31 @@ def _change(said: Said) -> Change:
     return Change(
         body["worker_id"], said.subject, body["gig_id"], body["seat"], span, stands=said.type == "placement-made"
     )
+
+
+def _hours(image: Image, report: Report) -> None:
+    """At every commit nobody has promised more than eleven hours of a day in China or 44 of a week from Monday."""
+    minutes: dict[tuple[str, str], int] = defaultdict(int)
+    held: set[str] = set()
+    for change in image.standing:
+        if change.stands == (change.placement in held):
+            continue
+        held ^= {change.placement}
+        for span, most, taken in _spans(*change.period):
+            minutes[change.worker, span] += taken if change.stands else -taken
+            if change.stands and minutes[change.worker, span] > most:
+                report.add("overlaps", f"worker {change.worker}: {minutes[change.worker, span]} minutes of {span}")
+
+
+def _spans(start: str, end: str) -> Iterator[tuple[str, int, int]]:
+    """The days and weeks that a period is in, with the most minutes of each and those that it takes."""
+    first, last = (datetime.fromisoformat(at.removesuffix("Z")) + timedelta(hours=8) for at in (start, end))
+    while first < last:
+        midnight = first.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        taken = ceil((min(last, midnight) - first) / timedelta(minutes=1))
+        yield f"{first:%F}", 11 * 60, taken
+        yield f"{first:%G week %V}", 44 * 60, taken
+        first = midnight
 
 
 def _overlaps(image: Image, report: Report) -> None:

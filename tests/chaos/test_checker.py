@@ -362,6 +362,11 @@ def overlap_at_a_prefix_only(image: Image) -> None:
     come_and_gone(image, "2026-12-01T11:59:00Z", "2026-12-01T13:00:00Z")
 
 
+def a_minute_too_long_a_day(image: Image) -> None:
+    """Beside the four hours that the worker has promised on that day in China."""
+    come_and_gone(image, "2026-11-30T23:00:00Z", "2026-12-01T06:01:00Z")
+
+
 def come_and_gone(image: Image, *period: str) -> None:
     """One more placement of a worker, which is cancelled again."""
     start, end = period
@@ -529,6 +534,7 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (full_at_a_commit_only, "overfilled", "by the commits: seat 1 is held twice"),
     (overfilled, "overfilled", "3 placements in 2 seats"),
     (overlap_at_a_prefix_only, "overlaps", "placement-1 and placement-9"),
+    (a_minute_too_long_a_day, "overlaps", "worker-1: 661 minutes of 2026-12-01"),
     (overlap_in_the_log_only, "overlaps", "placement-3 and placement-1"),
     (no_cause, "doubled", "without its cause"),
     (nobody_asked, "doubled", "gig-posted that no post asked for"),

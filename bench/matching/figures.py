@@ -70,8 +70,10 @@ def hardship(rules: Rules) -> str:
 
 
 def lottery(rules: Rules) -> str:
-    rows = ["| seats a day for 100 people | Gini, lottery alone | longest run without | Gini, days remembered | longest run |"]
-    rows.append("|---|---|---|---|---|")
+    rows = [
+        "| seats a day for 100 people | Gini, lottery alone | longest run | Gini, days remembered | longest run |",
+        "|---|---|---|---|---|",
+    ]
     for seats in (60, 50, 40, 30, 20):
         alone = fairness.days(rules, people=100, seats=seats)
         carried = fairness.days(rules, people=100, seats=seats, carried=True)

@@ -39,7 +39,7 @@ def worth(trace: Trace, rules: Rules) -> Worth:
     first = np.maximum(trace.posted[:, None], trace.arrives)
     gigs, people = trace.at(first)
     found = engine._worth(gigs, replace(people, waited_s=np.zeros_like(first)), rules)
-    possible = (found.score >= 0)
+    possible = found.score >= 0
     possible &= first < np.minimum(trace.starts[:, None], trace.leaves)
     person, start, end, *_ = trace.busy
     possible[:, person] &= ~((trace.gigs.start[:, None] < end) & (start < trace.gigs.end[:, None]))
@@ -64,9 +64,7 @@ def clairvoyant(trace: Trace, possible: Flags, gain: Floats) -> Pairs:
 def grab(trace: Trace, pairs: Worth, rules: Rules) -> Pairs:
     """Whoever comes takes the gig that was posted first; a new gig goes to the quickest of those who wait."""
     quickness = np.random.default_rng(trace.seed).random(len(trace.arrives))
-    return _one_at_a_time(
-        trace, pairs, rules, lambda _, gigs: trace.posted[gigs], lambda _, people: quickness[people]
-    )
+    return _one_at_a_time(trace, pairs, rules, lambda _, gigs: trace.posted[gigs], lambda _, people: quickness[people])
 
 
 def nearest(trace: Trace, pairs: Worth, rules: Rules) -> Pairs:
@@ -153,9 +151,7 @@ class _Market:
         busy = engine.Busy(*(column[kept] for column in trace.busy))._replace(person=place[trace.busy.person[kept]])
         gig_place = {gig: at for at, gig in enumerate(gig_rows.tolist())}
         said_no = [
-            (gig_place[gig], place[person])
-            for gig, person in self.refused
-            if gig in gig_place and place[person] >= 0
+            (gig_place[gig], place[person]) for gig, person in self.refused if gig in gig_place and place[person] >= 0
         ]
         barred = np.array(said_no, np.int64).reshape(-1, 2)
         found = engine.match(gigs, people, busy, NO_CAPS, barred, self.rules, int(now * 1000) + trace.seed)

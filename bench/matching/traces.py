@@ -1,4 +1,4 @@
-"""Two hours of a made-up market, seeded: gigs that are posted, people who check in and leave, in a district's real bounds.
+"""Two hours of a made-up market, seeded: gigs that are posted, people who check in and leave, in a real district.
 
 What is assumed: places as in the simulated city (clients/city), people and gigs within 1.5 km of a market or station;
 pay 22 to 29.5 yuan an hour; three gigs of ten ask for one skill of 18, people have two to six; a quarter of the people

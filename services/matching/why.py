@@ -29,9 +29,10 @@ TEXTS = {
         "工作地点距您签到处 {distance_m} 米，超过您设置的最远 {reach_m} 米。",
     ),
     "circle": Text(
-        "It is {distance_m} m from where you waited and did not begin soon, so it was offered to people nearer first: you "
-        "were offered what is within {circle_m} m, and more the longer you waited.",
-        "工作地点距您签到处 {distance_m} 米，且并非即将开工，先向更近的人员推荐；当时向您推荐的范围为 {circle_m} 米，等候越久范围越大。",
+        "It is {distance_m} m from where you waited and did not begin soon, so it was offered to people nearer "
+        "first: you were offered what is within {circle_m} m, and more the longer you waited.",
+        "工作地点距您签到处 {distance_m} 米，且并非即将开工，先向更近的人员推荐；"
+        "当时向您推荐的范围为 {circle_m} 米，等候越久范围越大。",
     ),
     "way": Text(
         "It began in {lead_minutes} minutes, and the way takes about {way_minutes}.",

@@ -176,4 +176,3 @@ def test_a_later_gig_is_offered_in_a_circle_that_grows(waited_s: int, lead_s: in
     gigs, people, busy, caps, refused = arrays(World([G("gig", north_m=4000)], [P("person", waited_s=waited_s)]))
     gigs = dataclasses.replace(gigs, lead_s=np.array([lead_s]))
     assert bool(len(engine.match(gigs, people, busy, caps, refused, by, 1).gig)) == offered
-

@@ -1,7 +1,8 @@
 """`make bench`: every figure that this project claims, measured here and now."""
 
-from bench import crews, screening
+from bench import crews, matching, screening
 
 if __name__ == "__main__":
     screening.tell()
+    matching.tell()
     crews.tell()

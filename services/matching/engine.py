@@ -33,6 +33,7 @@ BLOCK_PAIRS = 200_000
 WEEK_MINUTES = 7 * 24 * 60 + 1
 """More than is left of any cap."""
 TIERS = 3
+DAY_S = 24 * 3600
 
 
 class _Rows:
@@ -78,6 +79,7 @@ class People(_Rows):
     reach_m: Ints
     floor: Ints
     waited_s: Ints
+    """Since the check-in; and a day more for each day since the last placement on which they waited for nothing."""
     tier: Ints
     refuses: Bits
     """Which tags they do not take: shape (people, words)."""
@@ -196,12 +198,13 @@ def _worth(gigs: Gigs, people: People, rules: Rules) -> _Worth:
     eligible = reduce(and_, _hard_rules(gigs, people, distance, rules).values())
     fit = (1 + gigs.asked) / (1 + np.maximum(people.known, gigs.asked))
     hardship = rules.hardship * people.tier / TIERS
+    without = rules.days_without * np.minimum(people.waited_s // DAY_S / rules.long_without_days, 1)
     weights = rules.weights
     total = (
         weights.distance * (1 - np.minimum(distance / rules.far_m, 1))
         + weights.pay * np.clip(gigs.pay / np.maximum(people.floor, rules.usual_fen_per_hour) - 1, 0, 1)
         + weights.fit * fit
-        + (weights.waiting * np.minimum(people.waited_s / (60 * rules.long_wait_minutes), 1) + hardship)
+        + (weights.waiting * np.minimum(people.waited_s / (60 * rules.long_wait_minutes), 1) + without + hardship)
     )
     total = np.rint(SCALE * total)
     score = np.where(eligible, total, INELIGIBLE).astype(np.int16)
@@ -212,11 +215,18 @@ def _hard_rules(gigs: Gigs, people: People, distance: Floats, rules: Rules) -> d
     """Which pairs each hard rule lets be, by the rule's name."""
     return {
         "reach": distance <= people.reach_m,
+        "circle": (distance <= circle_m(people, rules)) | (gigs.lead_s <= 60 * rules.soon_minutes),
         "way": distance * 60 <= gigs.lead_s * rules.travel_m_per_minute,
         "pay": gigs.pay >= people.floor,
         "tags": ~(people.refuses & gigs.tags).any(axis=-1),
         "skills": ((people.has & gigs.needs) == gigs.needs).all(axis=-1),
     }
+
+
+def circle_m(people: People, rules: Rules) -> Floats:
+    """Within how many metres of people a gig is offered that does not start soon; it grows as they wait."""
+    circle: Floats = rules.near_m + rules.widen_m_per_minute * people.waited_s / 60
+    return circle
 
 
 def _scores(gigs: Gigs, people: People, rules: Rules) -> Scores:

@@ -137,6 +137,11 @@ class Rules(Figures):
     confirm_seconds: Annotated[int, Field(ge=1, le=86_400)]
     weights: Weights
     hardship: Share
+    days_without: Share
+    long_without_days: Annotated[int, Field(ge=1)]
+    near_m: Annotated[int, Field(ge=0)]
+    widen_m_per_minute: Annotated[int, Field(ge=1)]
+    soon_minutes: Annotated[int, Field(ge=0)]
     far_m: Annotated[int, Field(ge=100)]
     long_wait_minutes: Annotated[int, Field(ge=1)]
     usual_fen_per_hour: Annotated[int, Field(ge=1)]

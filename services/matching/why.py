@@ -28,6 +28,12 @@ TEXTS = {
         "It is {distance_m} m from where you waited; you said you go at most {reach_m} m.",
         "工作地点距您签到处 {distance_m} 米，超过您设置的最远 {reach_m} 米。",
     ),
+    "circle": Text(
+        "It is {distance_m} m from where you waited and did not begin soon, so it was offered to people nearer "
+        "first: you were offered what is within {circle_m} m, and more the longer you waited.",
+        "工作地点距您签到处 {distance_m} 米，且并非即将开工，先向更近的人员推荐；"
+        "当时向您推荐的范围为 {circle_m} 米，等候越久范围越大。",
+    ),
     "way": Text(
         "It began in {lead_minutes} minutes, and the way takes about {way_minutes}.",
         "距开工只有 {lead_minutes} 分钟，路上约需 {way_minutes} 分钟。",
@@ -166,6 +172,7 @@ def _facts(
 ) -> dict[str, list[Because]]:
     """What there is to say of every hard rule of the engine for one pair."""
     gigs, people, caps = seen.gigs, seen.people, seen.caps
+    circle_m = int(engine.circle_m(people, window.rules)[person])
     way = {
         "lead_minutes": max(0, int(gigs.lead_s[gig]) // 60),
         "way_minutes": -(-distance_m // window.rules.travel_m_per_minute),
@@ -177,6 +184,7 @@ def _facts(
     takes = dict(zip(caps.cap[caps.gig == gig].tolist(), caps.takes[caps.gig == gig].tolist(), strict=True))
     return {
         "reach": [Because("reach", {"distance_m": distance_m, "reach_m": int(people.reach_m[person])})],
+        "circle": [Because("circle", {"distance_m": distance_m, "circle_m": circle_m})],
         "way": [Because("way", way)],
         "pay": [Because("pay", pay)],
         "tags": [Because("age", {})] * (ADULTS in tags) + [Because("wishes", {"tags": wishes})] * bool(wishes),

@@ -28,7 +28,7 @@ async def test_a_gig_and_a_check_in_lead_to_an_offer_and_an_acceptance_to_a_plac
     outcome = await run(matching)
     assert (outcome.offers, outcome.placements) == (1, 0)
     (said,) = await matching.published(OfferMade)
-    assert (said.gig_id, said.worker_id, said.weights) == ("gig-1", "worker-1", "default-1")
+    assert (said.gig_id, said.worker_id, said.weights) == ("gig-1", "worker-1", "default-2")
     assert said.expires_at - said.made_at == timedelta(seconds=60)
     assert said.terms == terms()
 

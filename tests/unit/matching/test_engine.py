@@ -137,8 +137,10 @@ def match(world: World, by: Rules, seed: int = 1) -> list[Pair]:
 def fits(world: World, gig: G, person: P, by: Rules) -> bool:
     """The hard rules once more, one pair at a time."""
     distance = abs(gig.north_m - person.north_m)
+    circle = by.near_m + by.widen_m_per_minute * person.waited_s / 60
     return (
         distance <= person.reach_m
+        and (distance <= circle or gig.start * 60 <= by.soon_minutes)
         and distance <= gig.start * 60 * by.travel_m_per_minute
         and gig.pay >= person.floor
         and not (gig.night and person.minor)

@@ -55,7 +55,7 @@ async def _all_accept(matching: Harness, seats: int) -> float:
 
     async def one(offer: Offer) -> None:
         async with turns:
-            while (await accept(matching, offer)).status_code != 200:  # as an app does
+            while (await accept(matching, offer)).status_code != 200:  # as an app does  # noqa: ASYNC110 - an app asks again
                 await asyncio.sleep(0.1)
 
     offers = await matching.all(Offer)

@@ -83,7 +83,7 @@ def test_another_seed_draws_another_winner() -> None:
 def test_the_greedy_way_leaves_no_seat_that_can_be_filled(world: World, seed: int) -> None:
     """The same pairs are eligible, and no seat without a first offer is left beside somebody free who fits."""
     found = match(world, GREEDY, seed)
-    gigs, people = ({row.id: row for row in rows} for rows in (world.gigs, world.people))
+    gigs, people = {gig.id: gig for gig in world.gigs}, {person.id: person for person in world.people}
     assert all(fits(world, gigs[pair.gig], people[pair.person], GREEDY) for pair in found)
     left = [person for person in world.people if person.id not in {pair.person for pair in found}]
     for gig in world.gigs:

@@ -73,6 +73,7 @@ async def test_a_window_that_offers_nothing_leaves_no_record(matching: Harness) 
 
 BARRED: list[tuple[dict[str, Any], dict[str, Any], str, dict[str, Any]]] = [
     ({"north_m": 4_000, "start": 1}, {"reach_m": 3_000}, "reach", {"distance_m": 3_954, "reach_m": 3_000}),
+    ({"north_m": 4_000}, {}, "circle", {"distance_m": 3_954, "circle_m": 2_000}),
     ({"north_m": 4_000, "start": 0.2}, {}, "way", {"lead_minutes": 12, "way_minutes": 16}),
     ({"fen": 1_850}, {"floor_fen_per_hour": 1_900}, "pay", {"pay_yuan": "18.50", "floor_yuan": "19.00"}),
     ({"night_work": True}, {"minor": True}, "age", {}),

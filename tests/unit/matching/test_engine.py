@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from services.matching import engine
@@ -150,6 +150,9 @@ def fits(world: World, gig: G, person: P, by: Rules) -> bool:
     )
 
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no fault of what is tested."""
+
 codes = st.frozensets(st.sampled_from([0, 1, 63, 64, 99]), max_size=2)
 metres = st.integers(0, 80).map(lambda hundreds: hundreds * 100)
 some_rules = st.builds(
@@ -198,6 +201,7 @@ def worlds(draw: st.DrawFn, gigs: int = 6, people: int = 10) -> World:
 
 
 @pytest.mark.feature("F27")
+@unhurried
 @given(worlds(), some_rules, st.integers(0, 2**63 - 1))
 def test_nobody_is_offered_what_a_hard_rule_forbids(world: World, by: Rules, seed: int) -> None:
     gigs = {gig.id: gig for gig in world.gigs}
@@ -206,6 +210,7 @@ def test_nobody_is_offered_what_a_hard_rule_forbids(world: World, by: Rules, see
         assert fits(world, gigs[pair.gig], people[pair.person], by)
 
 
+@unhurried
 @given(worlds(), some_rules)
 def test_nobody_is_offered_two_gigs_in_one_window(world: World, by: Rules) -> None:
     people = [pair.person for pair in match(world, by)]
@@ -213,6 +218,7 @@ def test_nobody_is_offered_two_gigs_in_one_window(world: World, by: Rules) -> No
 
 
 @pytest.mark.feature("F35")
+@unhurried
 @given(worlds(), some_rules)
 def test_no_seat_has_more_open_offers_than_its_exposure(world: World, by: Rules) -> None:
     found = match(world, by)
@@ -222,12 +228,14 @@ def test_no_seat_has_more_open_offers_than_its_exposure(world: World, by: Rules)
         assert made == 0 or made + gig.offers <= gig.seats * by.exposure
 
 
+@unhurried
 @given(worlds(), some_rules)
 def test_who_accepts_automatically_gets_a_first_offer_or_none(world: World, by: Rules) -> None:
     automatic = {person.id for person in world.people if person.automatic}
     assert all(pair.layer == 1 for pair in match(world, by) if pair.person in automatic)
 
 
+@unhurried
 @given(worlds(), some_rules)
 def test_nobody_who_fits_is_left_over_while_there_is_room(world: World, by: Rules) -> None:
     found = match(world, by)
@@ -242,6 +250,7 @@ def test_nobody_who_fits_is_left_over_while_there_is_room(world: World, by: Rule
 
 
 @pytest.mark.feature("F27")
+@unhurried
 @given(worlds(), some_rules, st.integers(0, 2**63 - 1), st.randoms(use_true_random=False))
 def test_the_order_of_the_inputs_changes_nothing(world: World, by: Rules, seed: int, random: "object") -> None:
     shuffled = World(
@@ -253,6 +262,7 @@ def test_the_order_of_the_inputs_changes_nothing(world: World, by: Rules, seed: 
 
 
 @pytest.mark.feature("F16")
+@unhurried
 @given(worlds(gigs=3, people=5), st.sampled_from([64, 100]))
 @example(World([G("a", north_m=0), G("b", north_m=2000)], [P("x", north_m=1000), P("y", north_m=2900)]), 64)
 def test_the_assignment_is_the_best_there_is(world: World, candidates: int) -> None:
@@ -273,6 +283,7 @@ def test_the_assignment_is_the_best_there_is(world: World, candidates: int) -> N
 
 
 @pytest.mark.feature("F16")
+@unhurried
 @given(worlds(gigs=8, people=20))
 def test_the_greedy_way_is_never_better_than_the_exact_one(world: World) -> None:
     exact = match(world, rules(exposure=1))

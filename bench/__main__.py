@@ -1,7 +1,8 @@
 """`make bench`: every figure that this project claims, measured here and now."""
 
-from bench import crews, screening
+from bench import crews, screening, search
 
 if __name__ == "__main__":
     screening.tell()
     crews.tell()
+    search.tell()

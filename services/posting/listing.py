@@ -7,7 +7,7 @@ of it, is as it is now.
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pymongo import DESCENDING
 
 from services.posting.domain import EARTH_M, metres, pairs_within, plain_text
-from services.posting.store import Gig, beginning
+from services.posting.store import PAIRS, Gig, beginning
 from shared.contracts.terms import Hiring, Instant
 from shared.unit import Unit
 
@@ -96,16 +96,17 @@ def beginning_at(now: datetime) -> Mark:
 async def page(unit: Unit, filters: Filters, order: Order, around: Around | None, after: Mark, limit: int) -> Page:
     """Open gigs that fit, in order, after a mark. `nearest` needs a point."""
     query = _fitting(unit.now, filters, around)
+    hint = PAIRS if any(len(word) > 1 for word in _words(filters)) else None
     if order == "nearest" and around:
-        spots = await _nearest(unit, query, around, after, limit + 1)
+        spots = await _nearest(unit, query, around, after, limit + 1, hint)
     elif order == "best-pay":
-        spots = await _best_paid(unit, query, after, limit + 1)
+        spots = await _best_paid(unit, query, after, limit + 1, hint)
     else:
-        spots = await _newest(unit, query, after, limit + 1)
+        spots = await _newest(unit, query, after, limit + 1, hint)
     shown = spots[:limit]
-    gigs = {gig.id: gig for gig in await unit.find(Gig, _and(query, _these(shown)))}
-    following = Mark(after.as_of, *shown[-1]) if len(spots) > limit else None
-    return Page([gigs[spot.gig_id] for spot in shown if spot.gig_id in gigs], following)
+    await unit.load(Gig, [spot.gig_id for spot in shown])
+    gigs = [gig for spot in shown if (gig := await unit.get(Gig, spot.gig_id)) and gig.status == "open"]
+    return Page(gigs, Mark(after.as_of, *shown[-1]) if len(spots) > limit else None)
 
 
 # --- which ---------------------------------------------------------------------------------------------------------
@@ -133,7 +134,11 @@ def _fitting(now: datetime, filters: Filters, around: Around | None) -> dict[str
         query |= {"terms.skills": [], "terms.certificates": []}
     if around and math.isfinite(around.within_m):
         query["point"] = _inside(around, around.within_m)
-    return _and(query, *(_with(word) for word in plain_text(filters.q or "").split()))
+    return _and(query, *(_with(word) for word in _words(filters)))
+
+
+def _words(filters: Filters) -> list[str]:
+    return plain_text(filters.q or "").split()
 
 
 def _with(word: str) -> dict[str, Any]:
@@ -155,21 +160,28 @@ def _inside(around: Around, radius_m: float) -> dict[str, Any]:
 # --- in what order -------------------------------------------------------------------------------------------------
 
 
-async def _newest(unit: Unit, query: dict[str, Any], after: Mark, limit: int) -> list[Spot]:
-    rows = await _highest(unit, query, "posted_at", after, EPOCH - after.rank * TICK if after.gig_id else None, limit)
+async def _newest(unit: Unit, query: dict[str, Any], after: Mark, limit: int, hint: str | None) -> list[Spot]:
+    rows = await _highest(
+        unit, query, "posted_at", after, EPOCH - after.rank * TICK if after.gig_id else None, limit, hint
+    )
     return [Spot((EPOCH - row["posted_at"]) / TICK, row["_id"]) for row in rows]
 
 
-async def _best_paid(unit: Unit, query: dict[str, Any], after: Mark, limit: int) -> list[Spot]:
+async def _best_paid(unit: Unit, query: dict[str, Any], after: Mark, limit: int, hint: str | None) -> list[Spot]:
     steady = _and(query, {"reranked_at": {"$not": {"$gt": after.as_of}}})
-    rows = await _highest(unit, steady, "fen_per_hour", after, -after.rank, limit)
+    rows = await _highest(unit, steady, "fen_per_hour", after, -after.rank, limit, hint)
     spots = [Spot(-row["fen_per_hour"], row["_id"]) for row in rows]
     spots += [Spot(-gig.rank(after.as_of).fen_per_hour, gig.id) for gig in await _moved(unit, query, after)]
     return _in_order(spots, after, limit)
 
 
-async def _nearest(unit: Unit, query: dict[str, Any], around: Around, after: Mark, limit: int) -> list[Spot]:
-    """MongoDB says what lies within a ring, by the index that serves best; distances and their order are ours."""
+async def _nearest(
+    unit: Unit, query: dict[str, Any], around: Around, after: Mark, limit: int, hint: str | None
+) -> list[Spot]:
+    """MongoDB says what lies within a ring, by the index that serves best; distances and their order are ours.
+
+    Where words are looked up first (`hint`), there are few, and no rings.
+    """
     moved = []
     for gig in await _moved(unit, query, after):
         was = gig.rank(after.as_of)
@@ -180,10 +192,10 @@ async def _nearest(unit: Unit, query: dict[str, Any], around: Around, after: Mar
         steady = _and(steady, {"point": {"$not": _inside(around, after.rank - SLACK_M)}})
     ring_m = max(FIRST_RING_M, 2 * after.rank)
     while True:
-        last = ring_m >= min(around.within_m, FAR_M)
+        last = hint is not None or ring_m >= min(around.within_m, FAR_M)
         within = steady if last else _and(steady, {"point": _inside(around, ring_m + SLACK_M)})
         reach_m = around.within_m if last else ring_m
-        rows = await unit.aggregate(Gig, [{"$match": within}, {"$project": {"at": "$point.coordinates"}}])
+        rows = await unit.aggregate(Gig, [{"$match": within}, {"$project": {"at": "$point.coordinates"}}], hint=hint)
         spots = [Spot(around.metres(*reversed(row["at"])), row["_id"]) for row in rows]
         spots = [spot for spot in spots if spot.rank <= reach_m]
         found = _in_order([*spots, *(spot for spot in moved if last or spot.rank <= reach_m)], after, limit)
@@ -193,13 +205,14 @@ async def _nearest(unit: Unit, query: dict[str, Any], around: Around, after: Mar
 
 
 async def _highest(
-    unit: Unit, query: dict[str, Any], field: str, after: Mark, value: Any, limit: int
+    unit: Unit, query: dict[str, Any], field: str, after: Mark, value: Any, limit: int, hint: str | None
 ) -> list[dict[str, Any]]:
     """The first after a mark, which has this value of the field, when the highest come first."""
     if after.gig_id:
         query = _and(query, {field: {"$lte": value}, "$or": [{field: {"$lt": value}}, {"_id": {"$lt": after.gig_id}}]})
     sort = {field: DESCENDING, "_id": DESCENDING}
-    return await unit.aggregate(Gig, [{"$match": query}, {"$sort": sort}, {"$limit": limit}, {"$project": {field: 1}}])
+    steps: list[dict[str, Any]] = [{"$match": query}, {"$sort": sort}, {"$limit": limit}, {"$project": {field: 1}}]
+    return await unit.aggregate(Gig, steps, hint=hint)
 
 
 async def _moved(unit: Unit, query: dict[str, Any], after: Mark) -> list[Gig]:
@@ -210,7 +223,3 @@ async def _moved(unit: Unit, query: dict[str, Any], after: Mark) -> list[Gig]:
 def _in_order(spots: Iterable[Spot], after: Mark, limit: int) -> list[Spot]:
     later = [s for s in spots if s.rank > after.rank or (s.rank == after.rank and s.gig_id < after.gig_id)]
     return sorted(sorted(later, key=lambda s: s.gig_id, reverse=True), key=lambda s: s.rank)[:limit]
-
-
-def _these(spots: Sequence[Spot]) -> dict[str, Any]:
-    return {"_id": {"$in": [spot.gig_id for spot in spots]}}

@@ -29,6 +29,7 @@ _FILTERS = tuple(
     )
 )
 """At the end of an index that gives an order: what does not fit is passed over without reading the gig."""
+PAIRS = "pairs_1"
 _PRICED = ("district", "fen_per_hour", "closed_reason")
 RANKS_KEPT = timedelta(days=1)
 """How long pages can be followed."""
@@ -86,7 +87,7 @@ class Gig(Document):
         IndexModel([("district", ASCENDING), *_NEWEST], partialFilterExpression=_OPEN),
         IndexModel([("terms.occupation", ASCENDING), *_NEWEST], partialFilterExpression=_OPEN),
         IndexModel([("point", GEOSPHERE)], partialFilterExpression=_OPEN),
-        IndexModel("pairs", partialFilterExpression=_OPEN),
+        IndexModel("pairs", name=PAIRS, partialFilterExpression=_OPEN),
         IndexModel("reranked_at", partialFilterExpression=_OPEN),
         IndexModel([("terms.employer_id", ASCENDING), ("_id", DESCENDING)]),
         IndexModel([(name, ASCENDING) for name in ("terms.occupation", "posted_at", *_PRICED)]),

@@ -243,7 +243,7 @@ async def test_pages_hold_while_gigs_come_go_and_change(posting: Harness, order:
 
     def pay_and_place() -> Body:
         spot = chance.choice(((28.21, 113.0), (28.2 + chance.random() / 10, 113.0)))
-        amount = 100 * chance.randint(20, 24)
+        amount = 100 * chance.randint(23, 27)
         return {"place": place(*spot), "pay": {"amount_fen": amount, "unit": "hour", "mode": "same-day"}}
 
     await verified(posting)
@@ -318,13 +318,18 @@ async def test_a_change_of_words_is_found(posting: Harness) -> None:
 async def test_one_query_covers_all_districts_and_each_keeps_its_label(posting: Harness) -> None:
     """Posted in one district, by an employer of another: found from everywhere, and said where it is from."""
     await verified(posting)
-    posted = [(await post_gig(posting, district=district))["gig_id"] for district in DISTRICTS]
+    pay = {"amount_fen": 3_000, "unit": "hour", "mode": "same-day"}
+    posted = [(await post_gig(posting, district=district, pay=pay))["gig_id"] for district in DISTRICTS]
     everywhere = (await search(posting))["items"]
     assert {item["gig_id"]: item["district"] for item in everywhere} == dict(zip(posted, DISTRICTS, strict=True))
     for number, district in enumerate(DISTRICTS):
         found = (await search(posting, district=district))["items"]
         assert [(item["gig_id"], item["district"]) for item in found] == [(posted[number], district)]
     assert ids(await search(posting, district="330110")) == []
+    by_feed = gig(district="330110")
+    by_feed.origin = "agency-1/42"
+    await keep(posting, by_feed)
+    assert [item["origin"] for item in (await search(posting, district="330110"))["items"]] == ["agency-1/42"]
 
 
 async def test_search_is_public_and_the_same_in_every_language(posting: Harness) -> None:

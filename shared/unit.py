@@ -151,11 +151,18 @@ class Unit:
             await self._write_documents()
         return await self.db[kind.collection].count_documents(query, session=self.session)
 
-    async def aggregate(self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-        """Rows of an aggregation over a kind's collection: for queries in `store.py` that `find` cannot say."""
+    async def aggregate(
+        self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]], *, hint: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Rows of an aggregation over a kind's collection: for queries in `store.py` that `find` cannot say.
+
+        `hint` names the index to go by, where MongoDB's trial of all that might serve costs more than the query.
+        """
         if any(k is kind for k, _ in (*self._dirty, *self._deleted)):
             await self._write_documents()
-        return await (await self.db[kind.collection].aggregate(list(pipeline), session=self.session)).to_list()
+        more: dict[str, Any] = {} if hint is None else {"hint": hint}
+        rows = await self.db[kind.collection].aggregate(list(pipeline), session=self.session, **more)
+        return await rows.to_list()
 
     def _remember(self, kind: type[D], row: Mapping[str, Any]) -> D:
         known = self._known.get((kind, row["_id"]))

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from services.matching.rules import Hours, Minors, Rules
 from shared.contracts.posting import GigTerms
-from shared.contracts.terms import Pay, PayUnit, Period
+from shared.contracts.terms import DAY_MINUTES, Pay, Period, fen_per_hour
 
 Ended = Literal["accepted", "declined", "expired"]
 """How an offer ended."""
@@ -28,22 +28,6 @@ CrewState = Literal["gathering", "whole", "failed"]
 
 ExcuseState = Literal["waiting", "accepted", "refused"]
 """Of the excuse for a late cancellation: `waiting` for a clerk."""
-
-DAY_MINUTES = 24 * 60
-WORKING_HOURS = 8
-"""Hours of a working day (Labour Law, art. 36)."""
-
-
-def fen_per_hour(pay: Pay, period: Period) -> int:
-    """What an hour of the gig pays, rounded down; 0 for piece work, whose hour nobody can promise.
-
-    A day's pay is spread over the shift; when the period is longer than a day, over eight hours of each.
-    """
-    if pay.unit is PayUnit.hour:
-        return pay.amount_fen
-    if pay.unit is PayUnit.day:
-        return pay.amount_fen * 60 // (period.minutes if period.minutes <= DAY_MINUTES else WORKING_HOURS * 60)
-    return 0
 
 
 def same_but_for_headcount(terms: GigTerms, other: GigTerms) -> bool:

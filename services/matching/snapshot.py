@@ -20,7 +20,6 @@ from services.matching.domain import (
     arrival,
     away,
     codes_of,
-    fen_per_hour,
     local_day,
     minutes_by_cap,
     minutes_promised,
@@ -32,6 +31,7 @@ from services.matching.domain import (
 from services.matching.engine import Busy, Caps, Gigs, Ints, People
 from services.matching.rules import Rules
 from services.matching.store import Gig
+from shared.contracts.terms import fen_per_hour
 from shared.unit import Unit
 
 WORD = 64

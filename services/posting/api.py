@@ -1,27 +1,25 @@
 """posting over HTTP: employers register and are verified; gigs are posted, amended, closed and searched."""
 
-import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
 from fastapi import Depends, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict
 
 from services.posting import intake, lifecycle, reviews, store
 from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus
 from services.posting.forms import GIG_CHANGES, Appeal, CreditCode, GigChanges, GigForm, text_of
 from services.posting.screening import Finding
-from services.posting.store import Employer, Gig, Mark, Review
+from services.posting.store import Employer, Gig, Review
 from shared import auth
 from shared.contracts.posting import GigTerms
-from shared.contracts.terms import District, Instant, Occupation
+from shared.contracts.terms import District, Instant
 from shared.http import InUnit, Routes
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
 from shared.sealed import Sealer
 from shared.unit import Unit
-from shared.wording import Said
 
 routes = Routes("posting")
 
@@ -38,7 +36,6 @@ CHANGED = Text(
     "It was changed meanwhile and is at revision {revision}. Read it again.",
     "内容已被修改，当前修订号为 {revision}，请重新查看。",
 )
-NO_CURSOR = Text("must be the `next` of the page before", "应为上一页返回的 next")
 
 
 # --- employers -----------------------------------------------------------------------------------------------------
@@ -175,7 +172,7 @@ async def decide(
 
 
 class GigView(GigTerms):
-    """A gig as everyone sees it: pay in fen, times in UTC, `distance_m` in metres when searched near a point.
+    """A gig as everyone sees it: pay in fen, times in UTC, `distance_m` in metres when searched around a point.
 
     `origin`: the feed that it came by and what that feed calls it.
     """
@@ -420,73 +417,3 @@ def _reviews(found: Sequence[Review], limit: int) -> ReviewPage:
 # --- rules ---------------------------------------------------------------------------------------------------------
 
 add_routes(routes, store.RULES)
-
-
-# --- search --------------------------------------------------------------------------------------------------------
-
-
-class GigSearch(BaseModel):
-    """Which open gigs: of these districts (none for all), this occupation, near a point (then the nearest come first).
-
-    `near` is `lat,lon` in WGS 84 degrees; `within_m` metres around it.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    district: Annotated[list[District], Field(max_length=50)] = []
-    occupation: Occupation | None = None
-    near: Annotated[str, StringConstraints(max_length=60), Field(examples=["28.2278,112.9389"])] | None = None
-    within_m: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    after: str | None = None
-
-    @field_validator("near")
-    @classmethod
-    def _on_earth(cls, near: str | None) -> str | None:
-        if near is not None and not _is_point(near):
-            raise Said("must be lat,lon such as 28.2278,112.9389", "应为 纬度,经度，例如 28.2278,112.9389")
-        return near
-
-    @field_validator("within_m")
-    @classmethod
-    def _around_something(cls, within_m: int | None, info: ValidationInfo) -> int | None:
-        if within_m is not None and info.data.get("near", "") is None:
-            raise Said("needs `near`", "需与 near 一起使用")
-        return within_m
-
-
-def _is_point(text: str) -> bool:
-    try:
-        lat, lon = map(float, text.split(","))
-    except ValueError:
-        return False
-    return -90 <= lat <= 90 and -180 <= lon <= 180
-
-
-@routes.get("/gigs")
-async def search_gigs(search: Annotated[GigSearch, Query()], unit: InUnit) -> GigPage:
-    """Open, valid gigs of all districts or some: the nearest first when `near` is given, else the newest. Public.
-
-    Pages go on after the last gig seen, so that a new gig neither repeats nor hides one.
-    """
-    limit, now = search.limit, unit.now
-    query = store.searchable(now, search.district, search.occupation)
-    if search.near is None:
-        return _page(await store.newest(unit, query, after=search.after, limit=limit + 1), limit, now)
-    lat, lon = map(float, search.near.split(","))
-    mark = None if search.after is None else _mark(search.after)
-    found = await store.nearest(unit, query, lat=lat, lon=lon, within_m=search.within_m, after=mark, limit=limit + 1)
-    items = [GigView.of(gig, now, distance_m) for distance_m, gig in found[:limit]]
-    last = found[limit - 1] if len(found) > limit else None
-    return GigPage(items=items, next=f"{last.distance_m!r}:{last.gig.id}" if last else None)
-
-
-def _mark(cursor: str) -> Mark:
-    distance, _, gig_id = cursor.partition(":")
-    try:
-        mark = Mark(float(distance), gig_id)
-    except ValueError:
-        raise Invalid("after", NO_CURSOR) from None
-    if not gig_id or not math.isfinite(mark.distance_m) or mark.distance_m < 0:
-        raise Invalid("after", NO_CURSOR)
-    return mark

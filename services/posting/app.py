@@ -1,9 +1,10 @@
 """posting: employers and their verification, gigs from post to close, search."""
 
-from services.posting import api, feeds, handlers, store
+from services.posting import api, feeds, handlers, search, store
 from shared.service import Service
 
 api.routes.include_router(feeds.routes)
+api.routes.include_router(search.routes)
 
 service = Service(
     name="posting",

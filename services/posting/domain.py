@@ -1,8 +1,13 @@
 """The rules of posting: plain functions on plain data, without I/O and without a clock."""
 
+import math
 import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
+
+import h3
 
 from services.posting.rules import Policy
 from shared.contracts.posting import GigTerms
@@ -136,3 +141,47 @@ def broken_rules(
 def written(moment: datetime) -> str:
     """A UTC time as RFC 3339 to the second, such as 2026-11-22T22:00:00Z."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# --- search --------------------------------------------------------------------------------------------------------
+
+EARTH_M = 6_378_100
+"""The radius that MongoDB measures with."""
+
+
+def metres(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """The great-circle distance of two (lat, lon)."""
+    return float(h3.great_circle_distance(a, b, unit="rads")) * EARTH_M
+
+
+def plain_text(text: str) -> str:
+    """A text as search compares it: one width of letters and figures (NFKC), no capitals."""
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
+def pairs_of(text: str) -> list[str]:
+    """Every two characters that stand side by side in a plain text; the last of a run between blanks stands alone.
+
+    So each character begins one of them, and a word of the text has all its pairs among them.
+    """
+    return sorted({run[at : at + 2] for run in text.split() for at in range(len(run))})
+
+
+def pairs_within(word: str) -> list[str]:
+    """The pairs that a text with this word in it has; none for a single character."""
+    return list(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
+
+
+def nearest_rank(posts_by_fen: Mapping[int, int], share: float) -> int | None:
+    """The nearest-rank quantile of figures that are given with how often each stands; None of none."""
+    rank = max(1, math.ceil(share * sum(posts_by_fen.values())))
+    for fen in sorted(posts_by_fen):
+        rank -= posts_by_fen[fen]
+        if rank <= 0:
+            return fen
+    return None
+
+
+def areas_of(district: str) -> Sequence[str]:
+    """A district, its prefecture and its province (GB/T 2260): 430102, 4301, 43."""
+    return district, district[:4], district[:2]

@@ -140,7 +140,8 @@ def amend(unit: Unit, gig: Gig, terms: GigTerms) -> None:
     """Give a gig new terms. Raises `Conflict` when fewer seats are wanted than are placed."""
     if terms.headcount < gig.placed:
         raise Conflict("headcount-below-placed", BELOW_PLACED, placed=gig.placed)
-    gig.terms, gig.revision = terms, gig.revision + 1
+    gig.change(terms, unit.now)
+    gig.revision += 1
     unit.save(gig)
     unit.set_timer(GIG_EXPIRY, gig.id, terms.valid_until)
     unit.publish(GigAmended(gig_id=gig.id, district=gig.district, terms=terms, origin=gig.origin))

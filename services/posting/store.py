@@ -1,20 +1,38 @@
 """What posting remembers: employers, gigs, and which placements stand."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any
 
+from bson import Regex
+from pydantic import BaseModel
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
-from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus
+from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus, pairs_of, plain_text
 from services.posting.rules import SHIPPED, Policy
 from services.posting.screening import Finding, Floor, Kind
+from services.posting.tables import OCCUPATIONS
 from shared.contracts.posting import GigTerms
+from shared.contracts.terms import fen_per_hour
 from shared.rulebook import RuleBook, RuleVersion
 from shared.unit import Document, Unit
 
 _OPEN = {"status": "open"}
+_NEWEST = (("posted_at", DESCENDING), ("_id", DESCENDING))
+_FILTERS = tuple(
+    (name, ASCENDING)
+    for name in (
+        *("district", "terms.occupation", "terms.period.start", "terms.period.end", "terms.valid_until"),
+        *("terms.meals", "terms.lodging", "terms.night_work", "terms.hiring"),
+    )
+)
+"""At the end of an index that gives an order: what does not fit is passed over without reading the gig."""
+PAIRS = "pairs_1"
+_PRICED = ("district", "fen_per_hour", "closed_reason")
+RANKS_KEPT = timedelta(days=1)
+"""How long pages can be followed."""
 
 
 class Employer(Document):
@@ -47,16 +65,32 @@ class Employer(Document):
         return until if until and now < until else None
 
 
+class Rank(BaseModel):
+    """By what a gig stood in lists until its terms were changed."""
+
+    until: datetime
+    fen_per_hour: int
+    lat: float
+    lon: float
+
+
 class Gig(Document):
-    """A gig and how many of its seats are placed. `revision` counts its terms, `version` also its seats."""
+    """A gig and how many of its seats are placed. `revision` counts its terms, `version` also its seats.
+
+    `ranks` are those it had in the last day (`RANKS_KEPT`).
+    """
 
     collection = "gigs"
     indexes = (
-        IndexModel([("status", ASCENDING), ("_id", DESCENDING)]),
-        IndexModel([("district", ASCENDING), ("_id", DESCENDING)], partialFilterExpression=_OPEN),
-        IndexModel([("terms.occupation", ASCENDING), ("_id", DESCENDING)], partialFilterExpression=_OPEN),
+        IndexModel([("status", ASCENDING), *_NEWEST, *_FILTERS], partialFilterExpression=_OPEN),
+        IndexModel([("fen_per_hour", DESCENDING), ("_id", DESCENDING), *_FILTERS], partialFilterExpression=_OPEN),
+        IndexModel([("district", ASCENDING), *_NEWEST], partialFilterExpression=_OPEN),
+        IndexModel([("terms.occupation", ASCENDING), *_NEWEST], partialFilterExpression=_OPEN),
         IndexModel([("point", GEOSPHERE)], partialFilterExpression=_OPEN),
+        IndexModel("pairs", name=PAIRS, partialFilterExpression=_OPEN),
+        IndexModel("reranked_at", partialFilterExpression=_OPEN),
         IndexModel([("terms.employer_id", ASCENDING), ("_id", DESCENDING)]),
+        IndexModel([(name, ASCENDING) for name in ("terms.occupation", "posted_at", *_PRICED)]),
     )
 
     district: str
@@ -67,14 +101,42 @@ class Gig(Document):
     revision: int = 1
     posted_at: datetime
     origin: str | None = None
+    ranks: tuple[Rank, ...] = ()
 
     def expired(self, now: datetime) -> bool:
         """True from `valid_until` on, also when the timer that closes it is late."""
         return now >= self.terms.valid_until
 
-    def to_mongo(self) -> dict[str, Any]:
+    @property
+    def fen_per_hour(self) -> int:
+        return fen_per_hour(self.terms.pay, self.terms.period)
+
+    def rank(self, at: datetime) -> Rank:
+        """By what it stood in lists at a moment; by what it first did if that was before it was posted."""
+        return next((rank for rank in self.ranks if rank.until > at), self._rank(at))
+
+    def change(self, terms: GigTerms, now: datetime) -> None:
+        """Take new terms, and keep by what it stood in lists until now."""
+        before, self.terms = self._rank(now), terms
+        if self._rank(now) != before:
+            self.ranks = (*(rank for rank in self.ranks if rank.until > now - RANKS_KEPT), before)
+
+    def _rank(self, until: datetime) -> Rank:
         place = self.terms.place
-        return super().to_mongo() | {"point": {"type": "Point", "coordinates": [place.lon, place.lat]}}
+        return Rank(until=until, fen_per_hour=self.fen_per_hour, lat=place.lat, lon=place.lon)
+
+    def to_mongo(self) -> dict[str, Any]:
+        terms = self.terms
+        name = OCCUPATIONS.get(terms.occupation)
+        names = (name.zh, name.en) if name else ()
+        text = plain_text("\n".join((terms.title, terms.content, terms.employer_name, *names)))
+        return super().to_mongo() | {
+            "point": {"type": "Point", "coordinates": [terms.place.lon, terms.place.lat]},
+            "fen_per_hour": self.fen_per_hour,
+            "text": text,
+            "pairs": pairs_of(text),
+            "reranked_at": self.ranks[-1].until if self.ranks else None,
+        }
 
 
 class Placement(Document):
@@ -219,84 +281,25 @@ async def reviews_of(unit: Unit, employer_id: str, *, after: str | None, limit: 
 
 def _within(districts: Sequence[str]) -> dict[str, Any]:
     """Districts by their prefixes, such as 4301."""
-    return {"$in": [re.compile(f"^{re.escape(district)}") for district in districts]}
+    return {"$in": [beginning(district) for district in districts]}
 
 
-# --- search --------------------------------------------------------------------------------------------------------
+def beginning(prefix: str) -> Regex[str]:
+    """Texts that begin so. A pattern of Python's own would carry a flag that keeps MongoDB from using an index."""
+    return Regex(f"^{re.escape(prefix)}")
 
 
-class Found(NamedTuple):
-    """A gig found near a point, with its distance in metres."""
+async def paid_by_the_hour(unit: Unit, area: str, occupation: str, since: datetime) -> Counter[int]:
+    """How many posts of a trade (4-02 or finer) in an area since then pay so many fen an hour.
 
-    distance_m: float
-    gig: Gig
-
-
-class Mark(NamedTuple):
-    """Where a list by distance goes on: after this gig at this distance."""
-
-    distance_m: float
-    gig_id: str
-
-
-def searchable(now: datetime, districts: Sequence[str], occupation: str | None) -> dict[str, Any]:
-    """The query for gigs that may be shown and taken. It asks the time itself, so that a late timer shows none."""
-    query: dict[str, Any] = {"status": "open", "terms.valid_until": {"$gt": now}}
-    if districts:
-        query["district"] = {"$in": list(districts)}
-    if occupation:
-        query["terms.occupation"] = occupation
-    return query
-
-
-async def newest(unit: Unit, query: dict[str, Any], *, after: str | None, limit: int) -> list[Gig]:
-    """Gigs that match, newest first: ids sort by time."""
-    if after is not None:
-        query = query | {"_id": {"$lt": after}}
-    return await unit.find(Gig, query, sort=[("_id", DESCENDING)], limit=limit)
-
-
-async def nearest(
-    unit: Unit,
-    query: dict[str, Any],
-    *,
-    lat: float,
-    lon: float,
-    within_m: float | None,
-    after: Mark | None,
-    limit: int,
-) -> list[Found]:
-    """Gigs that match, nearest first; of several at one distance, the newest first.
-
-    MongoDB hands them out by distance and stops at the limit, but leaves open which of several at one distance come.
-    Only when those straddle the end of the page are they asked for again, in order.
+    Posts of employers that were refused count for nothing, nor does piece work.
     """
-
-    async def ask(low: float, high: float | None, *steps: dict[str, Any]) -> list[Found]:
-        around = {
-            "near": {"type": "Point", "coordinates": [lon, lat]},
-            "distanceField": "distance",
-            "query": query,
-            "minDistance": max(0.0, low - _SLACK_M),
-            **({} if high is None else {"maxDistance": high}),
-        }
-        later = [{"$match": _after(after)}] if after else []
-        rows = await unit.aggregate(Gig, [{"$geoNear": around}, *later, *steps, {"$limit": limit}])
-        return [Found(row["distance"], Gig.from_mongo(row)) for row in rows]
-
-    found = await ask(after.distance_m if after else 0.0, within_m)
-    if len(found) == limit and found[-1].distance_m == found[-2:][0].distance_m:
-        at = found[-1].distance_m
-        found += await ask(at, at + _SLACK_M, {"$match": {"distance": at}}, {"$sort": {"_id": DESCENDING}})
-    unique = {each.gig.id: each for each in found}.values()
-    newest_first = sorted(unique, key=lambda each: each.gig.id, reverse=True)
-    return sorted(newest_first, key=lambda each: each.distance_m)[:limit]
-
-
-_SLACK_M = 1.0
-"""Bounds are converted to radians and back: wide enough that rounding loses nothing, cut to measure afterwards."""
-
-
-def _after(mark: Mark) -> dict[str, Any]:
-    older = {"distance": mark.distance_m, "_id": {"$lt": mark.gig_id}}
-    return {"$or": [{"distance": {"$gt": mark.distance_m}}, older]}
+    query = {
+        "terms.occupation": beginning(occupation),
+        "posted_at": {"$gte": since},
+        "district": beginning(area),
+        "fen_per_hour": {"$gt": 0},
+        "closed_reason": {"$ne": "suspended"},
+    }
+    rows = await unit.aggregate(Gig, [{"$match": query}, {"$group": {"_id": "$fen_per_hour", "posts": {"$sum": 1}}}])
+    return Counter({row["_id"]: row["posts"] for row in rows})

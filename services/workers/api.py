@@ -22,6 +22,7 @@ from services.workers.domain import (
     cell_of,
     local_day,
     masked,
+    metres,
     old_enough,
     tier_by_other_rules,
     tier_of,
@@ -72,6 +73,7 @@ SOMEONE_ELSE = Text(
 NOT_REGISTERED = Text("Register under your real name first.", "请先实名登记。")
 NOT_NOW_VALID = Text("must not be past: {certificate} ended on {until}", "证书已过期：{certificate} 有效期至 {until}")
 ONE_PLACE = Text("give either a position or a station_id", "position 与 station_id 应且只应提供一个")
+WHOLE_POINT = Text("is required: a point has `lat` and `lon`", "为必填项：位置须同时给出 lat 与 lon")
 NO_STATION = Text("must be a station of GET /stations", "应为 GET /stations 中的站点")
 REGISTRATION = Text("registration", "登记信息")
 CERTIFICATE = Text("certificate", "证书")
@@ -341,6 +343,18 @@ class StationView(BaseModel):
     en: str
     lat: float
     lon: float
+    distance_m: int | None
+
+
+class StationsAsked(BaseModel):
+    """Stations of a district, and around a point: WGS 84 degrees, metres."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    district: District | None = None
+    lat: Annotated[float, Field(ge=-90, le=90)] | None = None
+    lon: Annotated[float, Field(ge=-180, le=180)] | None = None
+    within_m: Annotated[int, Field(ge=1, le=100_000)] | None = None
 
 
 class Stations(BaseModel):
@@ -678,10 +692,18 @@ add_routes(routes, TIERS)
 
 
 @routes.get("/stations")
-async def stations(district: Annotated[District | None, Query()] = None) -> Stations:
-    """Where one can check in without giving a position."""
-    listed = [station for station in STATIONS.values() if district in (None, station.district)]
-    return Stations(items=[StationView(**station.model_dump()) for station in listed])
+async def stations(asked: Annotated[StationsAsked, Query()]) -> Stations:
+    """Where one can check in without giving a position; the nearest first when a point is given. Public."""
+    listed = [station for station in STATIONS.values() if asked.district in (None, station.district)]
+    if asked.lat is None or asked.lon is None:
+        for name in ("lat", "lon", "within_m"):
+            if getattr(asked, name) is not None:
+                raise Invalid("lat" if asked.lat is None else "lon", WHOLE_POINT)
+        return Stations(items=[StationView(distance_m=None, **station.model_dump()) for station in listed])
+    point = asked.lat, asked.lon
+    by_distance = sorted((metres(point, (station.lat, station.lon)), station.id) for station in listed)
+    near = [(m, STATIONS[id]) for m, id in by_distance if asked.within_m is None or m <= asked.within_m]
+    return Stations(items=[StationView(distance_m=round(m), **station.model_dump()) for m, station in near])
 
 
 @routes.post("/check-ins", status_code=201)

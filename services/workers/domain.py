@@ -128,6 +128,11 @@ def waits_until(asked: datetime | None, now: datetime, zone: ZoneInfo) -> dateti
 # --- places ----------------------------------------------------------------------------------------------------------
 
 
+def metres(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """The great-circle distance of two (lat, lon)."""
+    return float(h3.great_circle_distance(a, b, unit="m"))
+
+
 def cell_of(lat: float, lon: float) -> Cell:
     """The H3 cell of a position in WGS 84 degrees: all that is kept and said of where a person is."""
     return str(h3.latlng_to_cell(lat, lon, CELL_RESOLUTION))

@@ -109,6 +109,23 @@ class Pay(Term):
     mode: PayMode
 
 
+DAY_MINUTES = 24 * 60
+WORKING_HOURS = 8
+"""Hours of a working day (Labour Law, art. 36)."""
+
+
+def fen_per_hour(pay: Pay, period: Period) -> int:
+    """What an hour of the gig pays, rounded down; 0 for piece work, whose hour nobody can promise.
+
+    A day's pay is spread over the shift; when the period is longer than a day, over eight hours of each.
+    """
+    if pay.unit is PayUnit.hour:
+        return pay.amount_fen
+    if pay.unit is PayUnit.day:
+        return pay.amount_fen * 60 // (period.minutes if period.minutes <= DAY_MINUTES else WORKING_HOURS * 60)
+    return 0
+
+
 class Place(Term):
     """Where work is done: a workplace, so exact; WGS 84 degrees."""
 

@@ -32,6 +32,8 @@ TO_THE_WORKER = {
     "hourly_floor_fen": "the least that an hour must pay the worker",
     "floor_fen_per_hour": "the least that the worker would work for",
     "usual_fen_per_hour": "what pay is weighed against when a worker names no floor",
+    "min_fen_per_hour": "the least that a gig that is searched for pays",
+    **dict.fromkeys(("p25_fen", "p50_fen", "p75_fen"), "what gigs of a trade pay by the hour"),
     "pay": "the basic pay of a gig: an amount, its unit and when it is due",
 }
 """The only fields that speak of money, and whose it is."""

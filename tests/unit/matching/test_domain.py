@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from services.matching.domain import clash, fen_per_hour, offer_fate, plan_seats, quantile
+from services.matching.domain import clash, offer_fate, plan_seats, quantile
 from services.matching.rules import Weights, default_rules
-from shared.contracts.terms import Pay, PayMode, PayUnit, Period
+from shared.contracts.terms import Pay, PayMode, PayUnit, Period, fen_per_hour
 
 START = datetime(2026, 11, 23, tzinfo=UTC)
 

@@ -17,7 +17,7 @@ CHUNK = 200
 """Seats of one unit: a transaction stays far below a thousand documents."""
 
 
-def gather(unit: Unit, gig: Gig) -> None:
+def begin(unit: Unit, gig: Gig) -> None:
     """A gig's crew is looked for, until the gig's time is over."""
     if gig.crew is None and gig.terms.crew:
         gig.crew = "gathering"

@@ -71,7 +71,7 @@ async def _hold(event: GigPosted | GigAmended, unit: Unit) -> None:
         seats = await store.seats_of(unit, gig.id)
         gig.edition += not domain.same_but_for_headcount(gig.terms, event.terms)
     gig.terms, gig.at, gig.trace = event.terms, unit.now, _trace()
-    crews.gather(unit, gig)
+    crews.begin(unit, gig)
     unit.save(gig)
     set_seats(gig, {seat.number: seat for seat in seats}, unit)
     unit.nudge(gig.district)

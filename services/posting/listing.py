@@ -6,17 +6,14 @@ of it, is as it is now.
 """
 
 import math
-import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal, NamedTuple
 
-from bson import Regex
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pymongo import DESCENDING
 
 from services.posting.domain import EARTH_M, metres, pairs_within, plain_text
-from services.posting.store import PAIRS, Gig, beginning
+from services.posting.store import PAIRS, Gig, beginning, holding
 from shared.contracts.terms import Hiring, Instant
 from shared.unit import Unit
 
@@ -146,7 +143,7 @@ def _with(word: str) -> dict[str, Any]:
     pairs = pairs_within(word)
     if len(word) <= 2:
         return {"pairs": pairs[0] if pairs else beginning(word)}
-    return {"pairs": {"$all": pairs}, "text": Regex(re.escape(word))}
+    return {"pairs": {"$all": pairs}, "text": holding(word)}
 
 
 def _and(query: Mapping[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,7 +207,7 @@ async def _highest(
     """The first after a mark, which has this value of the field, when the highest come first."""
     if after.gig_id:
         query = _and(query, {field: {"$lte": value}, "$or": [{field: {"$lt": value}}, {"_id": {"$lt": after.gig_id}}]})
-    sort = {field: DESCENDING, "_id": DESCENDING}
+    sort = {field: -1, "_id": -1}
     steps: list[dict[str, Any]] = [{"$match": query}, {"$sort": sort}, {"$limit": limit}, {"$project": {field: 1}}]
     return await unit.aggregate(Gig, steps, hint=hint)
 

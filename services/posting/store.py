@@ -289,6 +289,11 @@ def beginning(prefix: str) -> Regex[str]:
     return Regex(f"^{re.escape(prefix)}")
 
 
+def holding(word: str) -> Regex[str]:
+    """Texts with a word in them."""
+    return Regex(re.escape(word))
+
+
 async def paid_by_the_hour(unit: Unit, area: str, occupation: str, since: datetime) -> Counter[int]:
     """How many posts of a trade (4-02 or finer) in an area since then pay so many fen an hour.
 

@@ -33,8 +33,9 @@ TOGETHER = frozenset({"gather", "create_task", "TaskGroup", "ensure_future", "as
 PYMONGO_NAMES = {
     "pymongo": frozenset({"ASCENDING", "DESCENDING", "GEOSPHERE", "HASHED", "TEXT", "IndexModel"}),
     "pymongo.errors": frozenset({"PyMongoError"}),
+    "bson": frozenset({"Regex"}),
 }
-"""What a service may name of the driver: how its store's indexes are made, and that the database is away."""
+"""What a service may name of the driver: how its store's indexes are made, patterns, and that the database is away."""
 
 
 def files(*folders: str) -> list[Path]:

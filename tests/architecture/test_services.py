@@ -182,6 +182,7 @@ OPEN = {
         "GET /gigs/{gig_id}": "a public market's gigs are for everyone to see",
         "GET /gigs/bulk/template": "headings of a file",
         "GET /rules": "what holds for posts is public",
+        "GET /guide-prices": "what work pays is public",
     },
     "workers": {
         "GET /stations": "where one can check in",

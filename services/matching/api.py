@@ -5,18 +5,19 @@ from datetime import UTC, datetime, time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
+import h3
 from fastapi import BackgroundTasks, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-from services.matching import deals, store, why
+from services.matching import deals, shortlist, store, why
 from services.matching.domain import ExcuseState, PlacementStatus
-from services.matching.store import Gig, Offer, Placement
+from services.matching.store import Gig, Offer, Placement, Profile
 from shared.auth import Caller, Clerk, Employer, Worker, any_of
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
-from shared.contracts.terms import Code, District, Fen, Instant
+from shared.contracts.terms import Code, District, Fen, Hazard, Instant, Occupation, Pay, Period, Place
 from shared.http import InUnit, Routes, language_of
-from shared.problems import Invalid, Missing, Text
+from shared.problems import Conflict, Invalid, Missing, Text
 from shared.rulebook import add_routes
 from shared.unit import Unit
 
@@ -27,7 +28,10 @@ PLACEMENT = Text("placement", "录用记录")
 GIG = Text("gig", "岗位")
 NO_CURSOR = Text("must be the `next` of the page before", "应为上一页返回的 next")
 
+NOT_REGISTERED = Text("Register under your real name first.", "请先实名登记。")
+
 BOARD_SECONDS = 1.0
+CELL_RESOLUTION = 9
 
 Party = Annotated[Caller, Depends(any_of("worker", "employer"))]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -169,6 +173,134 @@ def _offer_cursor(after: str | None) -> tuple[bool, str] | None:
     if state not in ("open", "ended") or not id:
         raise Invalid("after", NO_CURSOR)
     return state == "open", id
+
+
+# --- before anything is offered --------------------------------------------------------------------------------------
+
+
+class _Asked(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Position(_Asked):
+    """WGS 84 degrees; used as its H3 cell of resolution 9, and not kept."""
+
+    lat: Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+    lon: Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
+
+
+class ShortlistForm(_Asked):
+    """Where the caller is, and what a gig must have. `start`, `end`: the whole shift lies in this span."""
+
+    districts: Annotated[list[District], Field(min_length=1, max_length=20)]
+    position: Position
+    within_m: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    start: Instant | None = None
+    end: Instant | None = None
+    meals: bool = False
+    lodging: bool = False
+    no_night_work: bool = False
+    limit: Annotated[int, Field(ge=1, le=100)] = 20
+
+
+class ListedView(BaseModel):
+    """A gig that would fit, and why it stands where it does: `score` of 10,000, and codes with their figures."""
+
+    gig_id: str
+    district: District
+    terms: GigTerms
+    open_seats: int
+    score: int
+    reasons: list[Reason]
+
+
+class Shortlist(BaseModel):
+    """The best first. `employers`: how many different ones are in it."""
+
+    employers: int
+    items: list[ListedView]
+
+
+@routes.post("/shortlist")
+async def what_fits(form: ShortlistForm, worker: Worker, unit: InUnit) -> Shortlist:
+    """Open gigs that the caller could be offered from there, ranked as offers are, by the caller's own profile.
+
+    409 `not-registered`. A POST, since a place in an address would be in logs.
+    """
+    profile = await unit.get(Profile, worker.id)
+    if profile is None:
+        raise Conflict("not-registered", NOT_REGISTERED)
+    cell = h3.latlng_to_cell(form.position.lat, form.position.lon, CELL_RESOLUTION)
+    wishes = shortlist.Wishes(**form.model_dump(include=set(shortlist.Wishes._fields)))
+    found = await shortlist.for_worker(unit, profile, form.districts, cell, wishes, limit=form.limit)
+    items = [
+        ListedView(
+            gig_id=each.gig.id,
+            district=each.gig.district,
+            terms=each.gig.terms,
+            open_seats=each.seats,
+            score=each.score,
+            reasons=[
+                Reason(code="distance-m", value=each.distance_m),
+                Reason(code="pay-fen-per-hour", value=each.pay_fen),
+                Reason(code="fit", value=round(each.fit, 4)),
+            ],
+        )
+        for each in found
+    ]
+    return Shortlist(employers=len({each.terms.employer_id for each in items}), items=items)
+
+
+class PlacePreview(_Asked, Place):
+    pass
+
+
+class PeriodPreview(_Asked, Period):
+    pass
+
+
+class PayPreview(_Asked, Pay):
+    pass
+
+
+class PreviewForm(_Asked):
+    """What of a gig decides who fits it, as in a post."""
+
+    district: District
+    occupation: Occupation
+    place: PlacePreview
+    period: PeriodPreview
+    headcount: Annotated[int, Field(ge=1, le=10_000)] = 1
+    pay: PayPreview
+    skills: Annotated[tuple[Code, ...], Field(max_length=20)] = ()
+    certificates: Annotated[tuple[Code, ...], Field(max_length=20)] = ()
+    hazards: Annotated[tuple[Hazard, ...], Field(max_length=20)] = ()
+    meals: bool = False
+    lodging: bool = False
+    night_work: bool = False
+
+
+class Preview(BaseModel):
+    """People in numbers: who waits in the district now, who of them is free, and who could be offered the gig.
+
+    `kept`: how many of the free ones each rule keeps from it, such as `pay`, `reach` or `skills`; one person may be in
+    several.
+    """
+
+    at: Instant
+    waiting: int
+    free: int
+    fit: int
+    kept: dict[str, int]
+
+
+@routes.post("/preview")
+async def who_would_fit(form: PreviewForm, employer: Employer, unit: InUnit) -> Preview:
+    """How many of the people who wait now would fit a gig, before it is posted. Numbers only, and nothing is kept."""
+    blank = {"employer_name": "", "title": "", "content": "", "valid_until": form.period.start}
+    terms = GigTerms(employer_id=employer.id, **blank, **form.model_dump(exclude={"district"}))
+    found = await shortlist.for_employer(unit, terms, form.district)
+    return Preview(at=unit.now, **found._asdict())
 
 
 # --- placements ------------------------------------------------------------------------------------------------------

@@ -154,10 +154,14 @@ def match(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rul
     gigs, people = gigs.at(gig_order), people.at(person_order)
     gig_place, person_place = np.argsort(gig_order), np.argsort(person_order)
 
-    score = _scores(gigs, people, rules)
-    score[gig_place[refused[:, 0]], person_place[refused[:, 1]]] = INELIGIBLE
-    _bar_busy(score, gigs, busy._replace(person=person_place[busy.person]))
-    _bar_capped(score, caps._replace(gig=gig_place[caps.gig], person=person_place[caps.person]))
+    score = scored(
+        gigs,
+        people,
+        busy._replace(person=person_place[busy.person]),
+        caps._replace(gig=gig_place[caps.gig], person=person_place[caps.person]),
+        np.stack([gig_place[refused[:, 0]], person_place[refused[:, 1]]], axis=1),
+        rules,
+    )
 
     given = np.zeros_like(gigs.seats)
     free = np.ones(len(people.ids), dtype=np.bool_)
@@ -182,6 +186,15 @@ def match(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rul
         worth.fit,
         worth.hardship,
     )
+
+
+def scored(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rules: Rules) -> Scores:
+    """What every pair is worth, shape (gigs, people); `INELIGIBLE` where a hard rule bars it."""
+    score = _scores(gigs, people, rules)
+    score[refused[:, 0], refused[:, 1]] = INELIGIBLE
+    _bar_busy(score, gigs, busy)
+    _bar_capped(score, caps)
+    return score
 
 
 # --- what a pair is worth --------------------------------------------------------------------------------------------
@@ -265,6 +278,7 @@ class Judged(NamedTuple):
     barred: tuple[str, ...]
     score: int
     distance_m: int
+    fit: float
 
 
 def judge(
@@ -281,7 +295,20 @@ def judge(
         barred.append("hours")
     if ((refused[:, 0] == gig) & (refused[:, 1] == person)).any():
         barred.append("refused")
-    return Judged(tuple(barred), int(worth.total[0]), int(worth.distance_m[0]))
+    return Judged(tuple(barred), int(worth.total[0]), int(worth.distance_m[0]), float(worth.fit[0]))
+
+
+def tally(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rules: Rules) -> dict[str, int]:
+    """How many people each hard rule keeps from the one gig that is given. Several rules may keep the same person."""
+    worth = _worth(gigs, people, rules)
+    allowed = _hard_rules(gigs, people, worth.distance_m, rules)
+    kept = {name: int((~flags).sum()) for name, flags in allowed.items()}
+    busy_, capped = np.zeros((2, 1, len(people.ids)), np.int16)
+    _bar_busy(busy_, gigs, busy)
+    _bar_capped(capped, caps)
+    kept |= {name: int((score == INELIGIBLE).sum()) for name, score in (("busy", busy_), ("hours", capped))}
+    kept["refused"] = len(refused)
+    return kept
 
 
 def _bar_capped(score: Scores, caps: Caps) -> None:

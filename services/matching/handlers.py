@@ -16,6 +16,7 @@ from shared.contracts.workers import (
     WorkerCheckedIn,
     WorkerCheckedOut,
     WorkerProfile,
+    WorkerRegistered,
 )
 from shared.problems import Conflict, Text
 from shared.reactions import Reactions
@@ -124,6 +125,12 @@ async def let_out(event: WorkerCheckedOut, unit: Unit) -> None:
     if waiting:
         unit.delete(waiting)
         unit.nudge(event.district)
+
+
+@react.to(WorkerRegistered, needs=lambda event: [(Profile, event.worker_id)])
+async def know_worker(event: WorkerRegistered, unit: Unit) -> None:
+    """So that somebody may see what would fit before the first check-in."""
+    await _newest_profile(event.worker_id, event.profile, unit)
 
 
 @react.to(WorkerChanged, needs=lambda event: [(Profile, event.worker_id)])

@@ -72,12 +72,28 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
     ]
     if not gigs:
         return None
-    # Of two check-ins of one worker the later counts.
-    waiting = {row["worker_id"]: row for row in await store.waiting_in(unit, district, limit=rules.people_per_window)}
-    known = await store.engaged(unit, waiting.keys())
-    people = [row for row in waiting.values() if is_free(row["at"], known.get(row["worker_id"]))]
+    waiting, known = await who_waits(unit, district, rules)
+    people = [row for row in waiting if is_free(row["at"], known.get(row["worker_id"]))]
     if not people:
         return None
+    seen = await of(unit, gigs, people, known, rules, seats=seats, offers=offers)
+    return seen._replace(exposure=1 if len(bare) > most else rules.exposure, cut=len(bare) + len(room) > most)
+
+
+async def of(
+    unit: Unit,
+    gigs: Sequence[Gig],
+    people: Sequence[dict[str, Any]],
+    known: dict[str, dict[str, Any]],
+    rules: Rules,
+    *,
+    seats: dict[str, int],
+    offers: dict[str, int],
+) -> Snapshot:
+    """These gigs and people as the engine sees them. `known` are the commitments of those who have any.
+
+    `seats` and `offers` are the open ones by gig. Neither gigs nor people may be empty.
+    """
     asked = [codes_of(gig.terms.skills, gig.terms.certificates) for gig in gigs]
     tagged = [tags(gig.terms, rules, store.zone()) for gig in gigs]
     words, marks = _Words(asked), _Words(tagged)
@@ -89,11 +105,18 @@ async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot |
         await _refused(unit, gigs, people),
         words.codes,
         marks.codes,
-        gigs,
-        people,
-        1 if len(bare) > most else rules.exposure,
-        len(bare) + len(room) > most,
+        list(gigs),
+        list(people),
+        rules.exposure,
+        cut=False,
     )
+
+
+async def who_waits(unit: Unit, district: str, rules: Rules) -> tuple[list[dict[str, Any]], dict[str, dict[str, Any]]]:
+    """Raw rows of who waits in a district, each person once, and the commitments of those who have any."""
+    # Of two check-ins of one worker the later counts.
+    waiting = {row["worker_id"]: row for row in await store.waiting_in(unit, district, limit=rules.people_per_window)}
+    return list(waiting.values()), await store.engaged(unit, waiting.keys())
 
 
 def is_free(checked_in_at: datetime, commitments: dict[str, Any] | None) -> bool:

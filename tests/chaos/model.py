@@ -82,7 +82,7 @@ class Log:
         for said in self._by["worker-checked-out"]:
             self.waiting.pop(said.subject, None)
         self.profiles: dict[str, Any] = {}
-        for said in image.of("worker-checked-in", "worker-changed"):
+        for said in image.of("worker-registered", "worker-checked-in", "worker-changed"):
             worker, profile = said.body["worker_id"], said.body["profile"]
             if worker not in self.profiles or profile["revision"] > self.profiles[worker]["revision"]:
                 self.profiles[worker] = profile

@@ -36,7 +36,6 @@ FOR_OTHERS = {
     "notify.delivery-made.v1": "for operators: that a person was told",
     "notify.delivery-failed.v1": "for operators: that a person could not be told",
     "rights.shift-ended.v1": "for statistics of hours worked",
-    "workers.worker-registered.v1": "for registers of other agencies; a market learns of a worker at check-in",
 }
 """Events that no service of ours reacts to, and whom they are for."""
 

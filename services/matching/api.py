@@ -251,16 +251,16 @@ async def what_fits(form: ShortlistForm, worker: Worker, unit: InUnit) -> Shortl
     return Shortlist(employers=len({each.terms.employer_id for each in items}), items=items)
 
 
-class PlacePreview(_Asked, Place):
-    pass
+class PlacePreview(Place):
+    model_config = ConfigDict(extra="forbid")
 
 
-class PeriodPreview(_Asked, Period):
-    pass
+class PeriodPreview(Period):
+    model_config = ConfigDict(extra="forbid")
 
 
-class PayPreview(_Asked, Pay):
-    pass
+class PayPreview(Pay):
+    model_config = ConfigDict(extra="forbid")
 
 
 class PreviewForm(_Asked):

@@ -1,0 +1,151 @@
+"""A burst (F1): 1,000 openings while 10,000 people wait in one district, from a post to its first offer in the log.
+
+One matching process, real Kafka and MongoDB, all on this machine. Times are the broker's.
+"""
+
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+
+import h3
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from deploy.local.ports import free_ports
+from deploy.local.stack import Stack
+from shared import clock
+from shared.contracts import Event
+from shared.contracts.matching import OfferMade
+from shared.contracts.posting import GigPosted, GigTerms
+from shared.contracts.terms import Pay, PayMode, PayUnit, Period, Place
+from shared.contracts.workers import WorkerCheckedIn, WorkerProfile
+from shared.store import connect
+from shared.unit import outbox_row
+
+PEOPLE, OPENINGS, ROUNDS = 10_000, 1_000, 3
+DISTRICT, MIDDLE = "430102", (28.19, 113.03)
+PATIENCE_SECONDS = 120.0
+
+
+def tell(people: int = PEOPLE, openings: int = OPENINGS, rounds: int = ROUNDS) -> None:
+    """Print the median and the 95th of a hundred of the delays of each burst, and how many openings had no offer."""
+    for line in asyncio.run(_measured(people, openings, rounds)):
+        print(line, flush=True)
+
+
+async def _measured(people: int, openings: int, rounds: int) -> list[str]:
+    chance, lines = random.Random(1), []
+    with tempfile.TemporaryDirectory(prefix="kuaizhao-") as folder:
+        stack = Stack(Path(folder), ports=free_ports(), parts=["matching"], say=lambda line: None)
+        async with stack, _producing(stack.kafka) as producer:
+            await _say(producer, [_waiting(chance, n) for n in range(people)])
+            await _all_wait(stack.mongo_url, people)
+            for number in range(1, rounds + 1):
+                posts = [_opening(chance, f"{number}-{n}") for n in range(openings)]
+                delays = await _burst(stack.kafka, producer, posts)
+                ordered = sorted(delays.values())
+                p95 = ordered[max(0, -(-95 * len(ordered) // 100) - 1)] if ordered else float("nan")
+                lines.append(
+                    f"burst {number}: {openings} openings, {people} people: offers after {median(ordered):.2f} s "
+                    f"(median), {p95:.2f} s (p95), {ordered[-1]:.2f} s (last); without an offer: {openings - len(delays)}"
+                )
+    return lines
+
+
+async def _burst(kafka: str, producer: AIOKafkaProducer, posts: Sequence[GigPosted]) -> dict[str, float]:
+    """Seconds from each post to its first offer."""
+    listener = AIOKafkaConsumer("matching.offer", bootstrap_servers=kafka, auto_offset_reset="latest")
+    await listener.start()
+    try:
+        await listener.seek_to_end()
+        for place in listener.assignment():
+            await listener.position(place)
+        said = await _say(producer, posts)
+        first: dict[str, float] = {}
+        end = time.monotonic() + PATIENCE_SECONDS
+        while len(first) < len(posts) and time.monotonic() < end:
+            for records in (await listener.getmany(timeout_ms=200)).values():
+                for record in records:
+                    if dict(record.headers)["ce_type"].decode() == OfferMade.type:
+                        gig = OfferMade.model_validate_json(record.value).gig_id
+                        if gig in said:
+                            first.setdefault(gig, (record.timestamp - said[gig]) / 1_000)
+        return first
+    finally:
+        await listener.stop()
+
+
+@asynccontextmanager
+async def _producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def _say(producer: AIOKafkaProducer, events: Iterable[Event]) -> dict[str, int]:
+    """Put events into the log at once; the time of each by its subject, in ms."""
+    sent = []
+    for event in events:
+        row = outbox_row(event, clock.new_id(), 1, "bench", clock.now(), {})
+        headers = [(name, value.encode()) for name, value in row.headers.items()]
+        sent.append((event.subject, await producer.send(row.topic, row.body, key=row.key, headers=headers)))
+    return {subject: (await record).timestamp for subject, record in sent}
+
+
+async def _all_wait(mongo_url: str, people: int) -> None:
+    client = connect(mongo_url)
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while await client["matching"]["waiting"].count_documents({}) < people:  # noqa: ASYNC110 - no bell rings
+                await asyncio.sleep(0.2)
+    finally:
+        await client.close()
+
+
+def _near(chance: random.Random) -> tuple[float, float]:
+    return chance.gauss(MIDDLE[0], 0.02), chance.gauss(MIDDLE[1], 0.02)
+
+
+def _waiting(chance: random.Random, number: int) -> WorkerCheckedIn:
+    checkin, now = f"checkin-{number}", clock.now()
+    return WorkerCheckedIn(
+        presence_id=f"{checkin}:{DISTRICT}",
+        checkin_id=checkin,
+        worker_id=f"worker-{number}",
+        district=DISTRICT,
+        cell=h3.latlng_to_cell(*_near(chance), 9),
+        profile=WorkerProfile(
+            reach_m=chance.choice((5_000, 10_000, 20_000)), floor_fen_per_hour=chance.choice((0, 1_900, 2_200))
+        ),
+        at=now - timedelta(minutes=chance.randint(1, 90)),
+        until=now + timedelta(hours=12),
+    )
+
+
+def _opening(chance: random.Random, number: str) -> GigPosted:
+    now, (lat, lon) = clock.now(), _near(chance)
+    start = now + timedelta(hours=chance.randint(2, 6))
+    return GigPosted(
+        gig_id=f"gig-{number}",
+        district=DISTRICT,
+        terms=GigTerms(
+            employer_id=f"employer-{chance.randint(1, 200)}",
+            employer_name="分拨中心（虚构）",
+            title="快件分拣员",
+            occupation="4-02-07-09",
+            content="到件分拣。",
+            place=Place(lat=lat, lon=lon, address="某分拨中心（虚构）"),
+            period=Period(start=start, end=start + timedelta(hours=4)),
+            headcount=1,
+            pay=Pay(amount_fen=chance.randrange(2_200, 3_000, 50), unit=PayUnit.hour, mode=PayMode.same_day),
+            valid_until=start,
+        ),
+    )

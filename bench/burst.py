@@ -52,7 +52,8 @@ async def _measured(people: int, openings: int, rounds: int) -> list[str]:
                 p95 = ordered[max(0, -(-95 * len(ordered) // 100) - 1)] if ordered else float("nan")
                 lines.append(
                     f"burst {number}: {openings} openings, {people} people: offers after {median(ordered):.2f} s "
-                    f"(median), {p95:.2f} s (p95), {ordered[-1]:.2f} s (last); without an offer: {openings - len(delays)}"
+                    f"(median), {p95:.2f} s (p95), {ordered[-1]:.2f} s (last); "
+                    f"without an offer: {openings - len(delays)}"
                 )
     return lines
 

@@ -12,7 +12,7 @@ from shared.contracts.terms import Pay
 from shared.testing import Harness
 from tests.service.posting.market import BISHAN, CHANGSHA_COUNTY, OPENS, at, draft, post, verified
 
-pytestmark = pytest.mark.feature("F29")
+pytestmark = pytest.mark.feature("F29", "F44")
 
 FLOORS = [
     (CHANGSHA_COUNTY, 2_200),

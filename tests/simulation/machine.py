@@ -47,7 +47,7 @@ HOURS = ((2, 6), (5, 9), (6, 10))
 TO_A_NO_SHOW = (2 * 60 + 11) * 60.0
 """From a post to when the first of the shifts is missed, in seconds."""
 
-UNSAID = ("agencies.gig",)
+UNSAID = ("agencies.gig", "workers.block", "workers.worker")
 """Topics on which nobody here says anything: a step that reads one would be lost."""
 CRITICAL = ("send", "commit", "delete", "insert", "write posting._", "write matching._")
 RISK = 0.2
@@ -106,7 +106,7 @@ class Market(RuleBasedStateMachine):
         n=which,
         headcount=st.integers(1, 2),
         hours=st.integers(0, 2),
-        hiring=st.sampled_from(["instant", "confirm", "crew"]),
+        hiring=st.sampled_from(["instant", "instant", "confirm", "crew"]),
     )
     def post(self, n: int, headcount: int, hours: int, hiring: str) -> None:
         """A crew is whole with all of its headcount."""
@@ -180,8 +180,12 @@ class Market(RuleBasedStateMachine):
         by=st.sampled_from(["worker", "employer"]),
         confirm=st.booleans(),
         drowsy=st.booleans(),
+        taken_again=st.booleans(),
     )
-    def cancel_or_confirm(self, n: int, placement: int, by: deals.Side, confirm: bool, drowsy: bool) -> None:
+    def cancel_or_confirm(
+        self, n: int, placement: int, by: deals.Side, confirm: bool, drowsy: bool, taken_again: bool
+    ) -> None:
+        """A drowsy process sleeps before it says so; then somebody else may have the seat before others hear of it."""
         status = "awaiting-confirmation" if confirm else "placed"
 
         async def work(unit: Unit) -> None:
@@ -192,6 +196,10 @@ class Market(RuleBasedStateMachine):
         self.do("matching", n, work)
         if drowsy:
             self.fall_asleep("matching", n, "send")
+        if drowsy and taken_again:
+            for worker in range(WORKERS):
+                self.check_in(worker, automatic=True)
+            self.go_on()
 
     @rule(n=which, placement=which)
     def start_shift(self, n: int, placement: int) -> None:

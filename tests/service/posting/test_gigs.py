@@ -101,7 +101,7 @@ def test_the_mandatory_fields_are_those_of_the_form() -> None:
 
 def test_all_of_a_post_but_its_district_can_be_amended_under_the_same_rules() -> None:
     form, changes = GigForm.model_json_schema(), TypeAdapter(GigChanges).json_schema()
-    assert changes["properties"].keys() - {"revision"} == form["properties"].keys() - {"district"}
+    assert changes["properties"].keys() - {"revision"} == form["properties"].keys() - {"district", "crew"}
     for name in changes["properties"].keys() - {"revision", "appeal"}:
         assert {k: v for k, v in form["properties"][name].items() if k != "default"} == changes["properties"][name]
 

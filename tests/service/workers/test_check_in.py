@@ -318,6 +318,7 @@ async def test_anyone_sees_the_stations(workers: Harness) -> None:
         "en": "Mawangdui market",
         "lat": 28.205,
         "lon": 113.04,
+        "distance_m": None,
     }
     here = (await workers.http.get("/stations", params={"district": "330110"})).json()["items"]
     assert [station["district"] for station in here] == ["330110"]

@@ -59,7 +59,7 @@ class Process(ABC):
     the thread that started it ends, so start it from a thread that lasts (the main one).
     """
 
-    patience: ClassVar[float] = 60.0
+    patience: ClassVar[float] = 180.0
     """Seconds from start until it must answer."""
     grace: ClassVar[float] = 15.0
     """Seconds from SIGTERM until SIGKILL."""

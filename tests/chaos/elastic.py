@@ -7,6 +7,7 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.local.process import CannotRun
@@ -16,6 +17,8 @@ from tests.chaos.workload import Size
 
 STEPS = (4, 2)
 BETWEEN_SECONDS = 10.0
+PAUSE = 1.5
+"""Between two acts of a person, on average: load, and not what two slow cores cannot carry."""
 
 
 def say(line: str) -> None:
@@ -47,7 +50,8 @@ async def roll(whole: Market) -> int:
 
 
 async def run(folder: Path, seed: int) -> int:
-    async with market(folder, seed=seed, size=Size(), say=say, replicas=1) as whole:
+    size = replace(Size(), pause=PAUSE)
+    async with market(folder, seed=seed, size=size, say=say, replicas=1) as whole:
         async with whole.busy():
             for replicas in STEPS:
                 await scale(whole, replicas)

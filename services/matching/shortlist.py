@@ -54,7 +54,9 @@ async def for_worker(
     unit: Unit, profile: Profile, districts: Iterable[str], cell: str, wishes: Wishes, *, limit: int
 ) -> list[Listed]:
     """Open gigs of these districts that a worker could be offered at this place now, the best first."""
-    row = {"worker_id": profile.id, "cell": cell, "profile": profile.profile.model_dump(), "at": unit.now}
+    known_of = profile.profile.model_dump()
+    reach_m = min(known_of["reach_m"], wishes.within_m or EVERYWHERE_M)
+    row = {"worker_id": profile.id, "cell": cell, "profile": known_of | {"reach_m": reach_m}, "at": unit.now}
     known = await store.engaged(unit, [profile.id])
     found: list[Listed] = []
     for district in dict.fromkeys(districts):
@@ -64,26 +66,20 @@ async def for_worker(
         if open_:
             rules = (await store.RULES.of(unit, district)).model_copy(update={"near_m": EVERYWHERE_M})
             seen = await snapshot.of(unit, open_, [row], known, rules, seats=seats, offers={})
-            found += _listed(seen, rules, seats)
-    if wishes.within_m is not None:
-        found = [each for each in found if each.distance_m <= wishes.within_m]
+            found += _best(seen, rules, seats, limit)
     return sorted(found, key=lambda each: (-each.score, each.gig.id))[:limit]
 
 
-def _listed(seen: snapshot.Snapshot, rules: Rules, seats: dict[str, int]) -> list[Listed]:
-    score = engine.scored(seen.gigs, seen.people, seen.busy, seen.caps, seen.refused, rules)[:, 0]
-    return [
-        Listed(
-            gig=seen.gig_rows[place],
-            seats=seats[seen.gig_rows[place].id],
-            score=int(score[place]),
-            distance_m=judged.distance_m,
-            pay_fen=int(seen.gigs.pay[place]),
-            fit=judged.fit,
-        )
-        for place in np.flatnonzero(score >= 0).tolist()
-        for judged in [engine.judge(seen.gigs, seen.people, seen.busy, seen.caps, seen.refused, place, 0, rules)]
-    ]
+def _best(seen: snapshot.Snapshot, rules: Rules, seats: dict[str, int], limit: int) -> list[Listed]:
+    inputs = (seen.gigs, seen.people, seen.busy, seen.caps, seen.refused)
+    score = engine.scored(*inputs, rules)[:, 0].astype(np.int64)
+    best = np.lexsort((seen.gigs.ids, -score))[: min(limit, int((score >= 0).sum()))]
+    found = []
+    for place in best.tolist():
+        gig, judged = seen.gig_rows[place], engine.judge(*inputs, place, 0, rules)
+        pay_fen = int(seen.gigs.pay[place])
+        found.append(Listed(gig, seats[gig.id], int(score[place]), judged.distance_m, pay_fen, judged.fit))
+    return found
 
 
 class Fitting(NamedTuple):

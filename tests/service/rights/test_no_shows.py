@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import httpx
 import pytest
@@ -114,9 +115,9 @@ class TestSubstitute:
 
     placed, arrive_by = START + timedelta(minutes=12), START + timedelta(minutes=57)
 
-    async def receives(self, rights: Harness, **terms: object) -> None:
+    async def receives(self, rights: Harness, **terms: Any) -> None:
         rights.clock.now = self.placed
-        made = placement_made(**terms)  # type: ignore[arg-type]
+        made = placement_made(**terms)
         await rights.receives(made.model_copy(update={"at": self.placed, "arrive_by": self.arrive_by}))
 
     async def test_agreement_and_cover_stand_before_they_start_and_for_no_hour_that_had_passed(

@@ -199,6 +199,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
                 pause = min(pause * 2, 10.0)
 
     async def _handle(self, place: TopicPartition, letters: list[Letter]) -> None:
+        generation = self._generation
         if place not in self._next:
             self._go_to(place, await self._delivery.fence(self._fence(place)))
         at = self._next[place]
@@ -211,7 +212,9 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             if self._go_to(place, at):
                 self._asked_again[place] = self._generation, at
             return
-        self._next[place] = await self._delivery.deliver(self._fence(place), at, letters)
+        self._next[place] = await self._delivery.deliver(
+            self._fence(place), at, letters, ours=lambda: generation == self._generation
+        )
 
     def _go_to(self, place: TopicPartition, offset: int) -> bool:
         """Go on at this offset; whether the consumer has been told, which one without the partition cannot be."""

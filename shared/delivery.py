@@ -167,14 +167,17 @@ class Delivery:
         found = await self._store.db["_fences"].find_one({"_id": name})
         return int(found["next"]) if found else 0
 
-    async def deliver(self, fence: str, expected: int, letters: Sequence[Letter]) -> int:
+    async def deliver(
+        self, fence: str, expected: int, letters: Sequence[Letter], *, ours: Callable[[], bool] = lambda: True
+    ) -> int:
         """Handle one partition's letters and return the next offset.
 
-        Usually in one transaction; in as many as it takes where the machine is too slow for what one may last.
+        Usually in one transaction; in as many as it takes where the machine is too slow for what one may last. No
+        further one is begun once the partition is not `ours`: what is left is its next owner's.
         Raises `Fenced` when the partition is no longer at `expected`, `DatabaseDown` when nothing could be done.
         """
         at = expected
-        while letters:
+        while letters and ours():
             few = letters[: self._at_once]
             try:
                 at = await self._deliver(fence, at, few)

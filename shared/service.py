@@ -35,7 +35,7 @@ from shared.sealed import Sealer
 from shared.settings import Settings
 from shared.store import DatabaseDown, Store, connect
 from shared.tasks import end_tasks
-from shared.telemetry import METRICS, start_traces
+from shared.telemetry import METRICS, end_traces, start_traces
 from shared.timers import Timers
 from shared.unit import Document, Unit
 
@@ -168,7 +168,7 @@ class Runtime:
             await self.bus.stop(self.settings.drain_seconds)
         await self.keys.close()
         await self.client.close()
-        await asyncio.to_thread(self.traces.shutdown)
+        await end_traces(self.traces, within=5)
 
     async def not_ready(self) -> list[str]:
         """What stands in the way of doing our work; empty when ready."""

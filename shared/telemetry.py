@@ -1,7 +1,9 @@
 """Logs, traces and metrics, set up once per process and the same for every service."""
 
+import asyncio
 import logging
 import sys
+import threading
 from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from typing import Any
@@ -112,11 +114,19 @@ def start_traces(settings: Settings, service: str) -> TracerProvider:
     provider = TracerProvider(
         resource=Resource.create({"service.name": service}),
         sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
+        shutdown_on_exit=False,
     )
     if settings.otlp_url:
         exporter = OTLPSpanExporter(endpoint=f"{settings.otlp_url.rstrip('/')}/v1/traces", timeout=5)
         provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
     return provider
+
+
+async def end_traces(provider: TracerProvider, *, within: float) -> None:
+    """Send the spans that wait, for so many seconds at most; by itself it would take 30 where nobody takes them."""
+    sending = threading.Thread(target=provider.shutdown, daemon=True)
+    sending.start()
+    await asyncio.to_thread(sending.join, within)
 
 
 @contextmanager

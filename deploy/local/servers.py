@@ -320,7 +320,8 @@ class Envoy(Process):
 class PythonService(Process):
     """A process of this project: `python -m <module> …`, ready when its probe gives 200, or at once if it has none."""
 
-    grace: ClassVar[float] = 30.0
+    grace: ClassVar[float] = 40.0
+    """As in docker-compose.yml: its requests, its outbox, its batch and its spans have 5, 5, 20 and 5 of them."""
 
     def __init__(
         self, name: str, folder: Path, *, run: Sequence[str], environment: Mapping[str, str], probe: str | None

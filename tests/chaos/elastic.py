@@ -40,9 +40,11 @@ async def roll(whole: Market) -> int:
     stack = whole.stack
     names = [name for service in stack.wanted for name in stack.names(service)]
     for name in names:
+        began = time.monotonic()
         code = await stack.leave(name)
         if code:
-            whole.findings.append(f"{name} ended with code {code} when it was asked to stop")
+            seconds = time.monotonic() - began
+            whole.findings.append(f"{name} ended with code {code} {seconds:.0f} s after it was asked to stop")
         await stack.start(name)
         stack.keep(name)
     say(f"{len(names)} processes restarted, one after another; {whole.history}")

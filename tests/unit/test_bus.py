@@ -1,7 +1,7 @@
 """What the consumer makes of offsets that are missing: an event is passed over only when Kafka has it no more."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -37,7 +37,7 @@ class Delivery:
     async def fence(self, name: str) -> int:
         return 0
 
-    async def deliver(self, fence: str, expected: int, letters: Sequence[Letter]) -> int:
+    async def deliver(self, fence: str, expected: int, letters: Sequence[Letter], *, ours: Callable[[], bool]) -> int:
         self.handled += [letter.offset for letter in letters]
         return letters[-1].offset + 1
 

@@ -135,6 +135,21 @@ async def test_a_batch_that_outlives_its_transaction_is_done_in_smaller_ones(led
     assert await ledger.dead() == []
 
 
+async def test_of_such_a_batch_no_more_is_begun_once_the_partition_is_given_away(
+    ledger: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = ledger.runtime.delivery
+    fence = "ledger:posting.gig:0"
+    await delivery.fence(fence)
+    monkeypatch.setattr(delivery, "_at_once", 4)
+    ours = iter((True, True, False))
+    batch = letters(*(filled("g", n) for n in range(16)))
+    at = await delivery.deliver(fence, 0, batch, ours=lambda: next(ours))
+    assert (at, await heard(ledger, "g")) == (9, 9)  # 4, and 5: what may be done at once grows again
+    assert await delivery.deliver(fence, at, batch[at:]) == 16
+    assert await heard(ledger, "g") == 16
+
+
 async def test_in_one_transaction_such_a_batch_would_never_be_done(
     ledger: Harness,
 ) -> None:

@@ -18,7 +18,8 @@ from pymongo import ASCENDING, IndexModel
 
 from shared.audit import audit
 from shared.auth import Clerk, Operator
-from shared.contracts.terms import District, Instant
+from shared.contracts.terms import Instant
+from shared.districts import GivenDistrict
 from shared.http import INVALID, InUnit
 from shared.problems import Conflict, Fault, Invalid, Problem, Text
 from shared.rules import ALWAYS, COUNTRY, Figures, Shipped, chain, merge_patch
@@ -211,7 +212,7 @@ def add_routes(routes: APIRouter, book: RuleBook[M]) -> None:
     """A service's rules: read by everyone, with their history by clerks, set by operators."""
 
     async def rules(
-        unit: InUnit, district: Annotated[District, Query()], at: Annotated[Instant | None, Query()] = None
+        unit: InUnit, district: Annotated[GivenDistrict, Query()], at: Annotated[Instant | None, Query()] = None
     ) -> RulesView[M]:
         """The rules in force in a district, now or at a moment. Public."""
         moment = at or unit.now

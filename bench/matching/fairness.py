@@ -21,12 +21,12 @@ class Days(NamedTuple):
 def days(rules: Rules, *, people: int, seats: int, count: int = 30, seed: int = 1, carried: bool = False) -> Days:
     """Each day the same people check in at one place at one time, and gigs of the same terms are posted there.
 
-    `carried`: who went home without is taken to have waited since the day of their last placement.
+    `carried`: the days on which they went home without since their last placement are remembered.
     """
     placed, streak, longest = np.zeros((3, people), np.int64)
     for day in range(count):
-        waited = streak * 24 * 3600 if carried else np.zeros(people, np.int64)
-        found = engine.match(_gigs(seats), _people(waited), NOTHING, NO_CAPS, NO_PAIRS, rules, seed * 1000 + day)
+        remembered = streak if carried else np.zeros(people, np.int64)
+        found = engine.match(_gigs(seats), _people(remembered), NOTHING, NO_CAPS, NO_PAIRS, rules, seed * 1000 + day)
         today = np.zeros(people, np.bool_)
         today[found.person[found.layer == 1]] = True
         placed += today
@@ -66,8 +66,8 @@ def _gigs(seats: int) -> Gigs:
     )
 
 
-def _people(waited_s: Ints) -> People:
-    count = len(waited_s)
+def _people(without: Ints) -> People:
+    count = len(without)
     ones = np.ones(count, np.int64)
     return People(
         ids=np.array([f"p{number:04}" for number in range(count)]),
@@ -75,7 +75,8 @@ def _people(waited_s: Ints) -> People:
         lon=np.full(count, 113.03),
         reach_m=5000 * ones,
         floor=2000 * ones,
-        waited_s=waited_s,
+        waited_s=0 * ones,
+        days=without,
         tier=0 * ones,
         refuses=np.zeros((count, 1), np.uint64),
         automatic=np.ones(count, np.bool_),

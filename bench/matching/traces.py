@@ -127,6 +127,7 @@ def trace(kind: Kind, seed: int, seats: int = SEATS, *, answering: bool = False)
             reach_m=draw.choice([3000, 5000, 8000, 15000], people),
             floor=draw.choice([0, 1500, 1800, 2000, 2200], people),
             waited_s=np.zeros(people, np.int64),
+            days=np.zeros(people, np.int64),
             tier=np.where(draw.random(people) < 0.25, draw.integers(1, 4, people), 0),
             refuses=np.zeros((people, 1), np.uint64),
             automatic=automatic,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import h3
 from fastapi import BackgroundTasks, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.matching import deals, shortlist, store, why
 from services.matching.domain import ExcuseState, PlacementStatus
@@ -16,6 +16,7 @@ from shared.auth import Caller, Clerk, Employer, Worker, any_of
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import Code, District, Fen, Hazard, Instant, Occupation, Pay, Period, Place
+from shared.districts import GivenDistrict, all_of_today
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Invalid, Missing, Text
 from shared.rulebook import add_routes
@@ -192,7 +193,7 @@ class Position(_Asked):
 class ShortlistForm(_Asked):
     """Where the caller is, and what a gig must have. `start`, `end`: the whole shift lies in this span."""
 
-    districts: Annotated[list[District], Field(min_length=1, max_length=20)]
+    districts: Annotated[list[District], Field(min_length=1, max_length=20), AfterValidator(all_of_today)]
     position: Position
     within_m: Annotated[int, Field(ge=1, le=100_000)] | None = None
     start: Instant | None = None
@@ -266,7 +267,7 @@ class PayPreview(Pay):
 class PreviewForm(_Asked):
     """What of a gig decides who fits it, as in a post."""
 
-    district: District
+    district: GivenDistrict
     occupation: Occupation
     place: PlacePreview
     period: PeriodPreview

@@ -273,6 +273,8 @@ async def _end(unit: Unit, offer: Offer) -> None:
     commitments = await commitments_of(unit, offer.worker_id)
     if commitments.offer_id == offer.id:
         commitments.offer_id = None
+        if offer.refused:
+            commitments.refused(offer.made_at)
         unit.save(commitments)
     unit.nudge(offer.district)
 
@@ -294,6 +296,7 @@ def _names(offer: Offer) -> dict[str, str]:
 def announce(unit: Unit, placement: Placement, commitments: Commitments, rules: Rules) -> None:
     """From here on others hear of the placement, and the check-ins before it are over."""
     placement.status, placement.at, commitments.placed_at = "placed", unit.now, unit.now
+    commitments.had_turn(placement.id, unit.now)
     _plan_asking(unit, placement, rules)
     unit.save(placement)
     unit.save(commitments)
@@ -434,6 +437,7 @@ async def cancel(unit: Unit, placement: Placement, by: Side, excuse: str | None 
     unit.cancel_timer(CONFIRMATION, placement.id)
     if by == "worker":
         offer.ended = "declined"
+        (await commitments_of(unit, placement.worker_id)).refused(offer.made_at)
         unit.publish(OfferDeclined(**_names(offer)))
     else:
         offer.ended, offer.reason = "expired", "unconfirmed"
@@ -464,6 +468,8 @@ async def _undo(unit: Unit, placement: Placement, by: Side | Literal["market"], 
     unit.cancel_timer(ATTENDANCE, placement.id)
     placement.status, placement.cancelled_by, placement.cancelled_at = "cancelled", by, unit.now
     placement.cancelled_for = reason
+    if by == "employer":
+        (await commitments_of(unit, placement.worker_id)).turns.pop(placement.id, None)
     if announced:
         unit.publish(cancelled(placement))
     return await _refuse_pair(unit, placement)

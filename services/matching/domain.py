@@ -2,13 +2,13 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple
 from zoneinfo import ZoneInfo
 
-from services.matching.rules import Hours, Minors, Rules
+from services.matching.rules import DAYS_KEPT, Hours, Minors, Rules
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import DAY_MINUTES, Pay, Period, fen_per_hour
 
@@ -156,6 +156,24 @@ def unrested(promised: Iterable[Commitment], wanted: Period, hours: Hours, zone:
 def local_day(moment: datetime, zone: ZoneInfo) -> int:
     """The day on which something begins there, as a number."""
     return moment.astimezone(zone).toordinal()
+
+
+# --- turns -----------------------------------------------------------------------------------------------------------
+
+
+def days_for_nothing(waited: Iterable[int], turns: Iterable[int], declined: Collection[int], today: int) -> int:
+    """On how many days before today somebody waited for nothing since they last had their turn.
+
+    All are local days as numbers (`local_day`): `waited` those with a check-in, `turns` those on which they were
+    placed, `declined` those on which they refused what they were offered or let it pass.
+    """
+    last_turn = max(turns, default=0)
+    return sum(last_turn < day < today and day not in declined for day in set(waited))
+
+
+def lately(days: Iterable[int], today: int) -> list[int]:
+    """Those of these days that are not forgotten, each once, and today."""
+    return sorted({day for day in days if day > today - DAYS_KEPT} | {today})
 
 
 # --- who takes what ----------------------------------------------------------------------------------------------

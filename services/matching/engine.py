@@ -33,7 +33,6 @@ BLOCK_PAIRS = 200_000
 WEEK_MINUTES = 7 * 24 * 60 + 1
 """More than is left of any cap."""
 TIERS = 3
-DAY_S = 24 * 3600
 
 
 class _Rows:
@@ -79,7 +78,9 @@ class People(_Rows):
     reach_m: Ints
     floor: Ints
     waited_s: Ints
-    """Since the check-in; and a day more for each day since the last placement on which they waited for nothing."""
+    """Since the check-in."""
+    days: Ints
+    """How many days before they waited for nothing, since they last had their turn (domain.days_for_nothing)."""
     tier: Ints
     refuses: Bits
     """Which tags they do not take: shape (people, words)."""
@@ -211,7 +212,7 @@ def _worth(gigs: Gigs, people: People, rules: Rules) -> _Worth:
     eligible = reduce(and_, _hard_rules(gigs, people, distance, rules).values())
     fit = (1 + gigs.asked) / (1 + np.maximum(people.known, gigs.asked))
     hardship = rules.hardship * people.tier / TIERS
-    without = rules.days_without * np.minimum(people.waited_s // DAY_S / rules.long_without_days, 1)
+    without = rules.days_without * np.minimum(people.days / rules.long_without_days, 1)
     weights = rules.weights
     total = (
         weights.distance * (1 - np.minimum(distance / rules.far_m, 1))

@@ -6,7 +6,7 @@ Handlers note facts; the district's next window (market.py) draws what follows f
 from opentelemetry import propagate
 
 from services.matching import crews, deals, domain, store
-from services.matching.store import Block, Gig, Placement, Profile, Seat, Waiting
+from services.matching.store import Block, Commitments, Gig, Placement, Profile, Seat, Waiting
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted
 from shared.contracts.rights import ShiftMissed
 from shared.contracts.workers import (
@@ -103,15 +103,22 @@ def set_seats(gig: Gig, seats: dict[int, Seat], unit: Unit) -> None:
 
 @react.to(
     WorkerCheckedIn,
-    needs=lambda event: [(Waiting, event.presence_id), (Profile, event.worker_id)],
+    needs=lambda event: [
+        (Waiting, event.presence_id),
+        (Profile, event.worker_id),
+        (Commitments, event.worker_id),
+    ],
 )
 async def let_in(event: WorkerCheckedIn, unit: Unit) -> None:
     if await unit.get(Waiting, event.presence_id):
         return
     newest = await _newest_profile(event.worker_id, event.profile, unit)
+    today, commitments = domain.local_day(event.at, store.zone()), await deals.commitments_of(unit, event.worker_id)
+    newest.days = domain.lately(newest.days, today)
     waiting = Waiting(
         id=event.presence_id,
-        profile=newest,
+        profile=newest.profile,
+        days=domain.days_for_nothing(newest.days, commitments.turns.values(), commitments.declined, today),
         trace=_trace(),
         **event.model_dump(include={"checkin_id", "worker_id", "district", "cell", "at", "until"}),
     )
@@ -135,7 +142,7 @@ async def know_worker(event: WorkerRegistered, unit: Unit) -> None:
 
 @react.to(WorkerChanged, needs=lambda event: [(Profile, event.worker_id)])
 async def change_worker(event: WorkerChanged, unit: Unit) -> None:
-    newest = await _newest_profile(event.worker_id, event.profile, unit)
+    newest = (await _newest_profile(event.worker_id, event.profile, unit)).profile
     for waiting in await store.presences_of(unit, event.worker_id):
         if waiting.profile != newest:
             waiting.profile = newest
@@ -160,8 +167,8 @@ async def unblock_pair(event: PairUnblocked, unit: Unit) -> None:
         unit.delete(block)
 
 
-async def _newest_profile(worker_id: str, said: WorkerProfile, unit: Unit) -> WorkerProfile:
-    """The newer of what an event says and what is known.
+async def _newest_profile(worker_id: str, said: WorkerProfile, unit: Unit) -> Profile:
+    """What is known of a worker, with the newer profile of what an event says and what was known.
 
     Saved in either case: check-in and change come by different topics, and two units that both read it and then
     write elsewhere must not pass each other.
@@ -170,7 +177,7 @@ async def _newest_profile(worker_id: str, said: WorkerProfile, unit: Unit) -> Wo
     if said.revision >= known.profile.revision:
         known.profile = said
     unit.save(known)
-    return known.profile
+    return known
 
 
 # --- shifts ----------------------------------------------------------------------------------------------------------

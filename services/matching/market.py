@@ -185,6 +185,7 @@ def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
             "pay-fen-per-hour": seen.gigs.pay[gig_at],
             "fit": round(float(offers.fit[row]), 4),
             "waited-s": seen.people.waited_s[person_at],
+            "days-for-nothing": seen.people.days[person_at],
             "hardship": round(float(offers.hardship[row]), 4),
             "score": offers.score[row],
         }

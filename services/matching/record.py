@@ -74,6 +74,7 @@ def unpacked(inputs: bytes) -> Inputs:
         found: dict[str, Any] = {
             name: np.char.decode(array) if array.dtype.kind == "S" else array for name, array in arrays.items()
         }
+    found.setdefault("people.days", np.zeros_like(found["people.tier"]))  # records from before days were counted
     parts: dict[str, Any] = {
         name: kind(**{field: found[f"{name}.{field}"] for field in _names(kind)}) for name, kind in _PARTS.items()
     }

@@ -14,6 +14,9 @@ from shared.rules import COUNTRY, Figures, Shipped
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+DAYS_KEPT = 31
+"""A day longer ago than so many, on which somebody waited or had their turn, is forgotten."""
+
 
 class Weights(BaseModel):
     """What each term of a pair's score counts; they sum to 1."""
@@ -138,7 +141,7 @@ class Rules(Figures):
     weights: Weights
     hardship: Share
     days_without: Share
-    long_without_days: Annotated[int, Field(ge=1)]
+    long_without_days: Annotated[int, Field(ge=1, le=DAYS_KEPT)]
     near_m: Annotated[int, Field(ge=0)]
     widen_m_per_minute: Annotated[int, Field(ge=1)]
     soon_minutes: Annotated[int, Field(ge=0)]

@@ -186,6 +186,7 @@ def _people_arrays(
         reach_m=_ints(profile["reach_m"] for profile in profiles),
         floor=_ints(profile["floor_fen_per_hour"] for profile in profiles),
         waited_s=_ints(max(0.0, (now - row["at"]).total_seconds()) for row in rows),
+        days=_ints(row.get("days", 0) for row in rows),
         tier=_ints(profile["tier"] for profile in profiles),
         refuses=np.array([marks.of(refusals(profile, occupations)) for profile in profiles], np.uint64),
         automatic=np.array([profile["accepts_automatically"] for profile in profiles]),

@@ -21,6 +21,8 @@ from services.matching.domain import (
     ExcuseState,
     ExpiryReason,
     PlacementStatus,
+    lately,
+    local_day,
     quantile,
 )
 from services.matching.rules import SHIPPED, Rules
@@ -108,7 +110,10 @@ class Seat(Document):
 
 
 class Waiting(Document):
-    """A worker who waits in a district, under the presence id of the check-in."""
+    """A worker who waits in a district, under the presence id of the check-in.
+
+    `days` are those on which they waited for nothing before it (domain.days_for_nothing).
+    """
 
     collection = "waiting"
     indexes = (
@@ -121,17 +126,22 @@ class Waiting(Document):
     district: str
     cell: str
     profile: WorkerProfile
+    days: int = 0
     at: datetime
     until: datetime
     trace: dict[str, str] = {}
 
 
 class Profile(Document):
-    """The newest profile heard of a worker. Each event that brings one saves it, so that none overtakes a newer one."""
+    """The newest profile heard of a worker, and the local days on which they lately checked in.
+
+    Each event that brings one saves it, so that none overtakes a newer one.
+    """
 
     collection = "profiles"
 
     profile: WorkerProfile
+    days: list[int] = []
 
 
 class Block(Document):
@@ -153,6 +163,9 @@ class Commitments(Document):
     `released` were promised and are not any more, until they are over. `offered_checkin` is the last check-in that led
     to an offer, `placed_at` the time of the last placement: it ends the check-ins before it, in every district, without
     waiting for the registry to say so.
+
+    `turns` are the local days of placements lately made, but for those that their employer called off; `declined` those
+    on which the worker refused what they were offered, or let it pass.
     """
 
     collection = "commitments"
@@ -163,6 +176,8 @@ class Commitments(Document):
     offer_id: str | None = None
     offered_checkin: str | None = None
     placed_at: datetime | None = None
+    turns: dict[str, int] = {}
+    declined: list[int] = []
 
     def add(self, period: Period, placement_id: str, employer_id: str, now: datetime) -> None:
         """Promise a period. What is over and counts for no cap any more is forgotten."""
@@ -173,6 +188,16 @@ class Commitments(Document):
     def drop(self, placement_id: str) -> None:
         self.released += [period for period in self.periods if period.placement_id == placement_id]
         self._keep([kept for kept in self.periods if kept.placement_id != placement_id])
+
+    def had_turn(self, placement_id: str, now: datetime) -> None:
+        """They are placed: from here on their days are counted anew."""
+        today = local_day(now, zone())
+        kept = lately(self.turns.values(), today)
+        self.turns = {id: day for id, day in self.turns.items() if day in kept} | {placement_id: today}
+
+    def refused(self, offered_at: datetime) -> None:
+        """They were offered something that day, and did not take it."""
+        self.declined = lately(self.declined, local_day(offered_at, zone()))
 
     def _keep(self, periods: list[Commitment]) -> None:
         self.periods = sorted(periods, key=lambda period: period.start)
@@ -385,7 +410,7 @@ async def waiting_in(unit: Unit, district: str, *, limit: int) -> list[dict[str,
             {"$match": {"district": district, "until": {"$gt": unit.now}}},
             {"$sort": {"at": ASCENDING}},
             {"$limit": limit},
-            {"$project": {"worker_id": 1, "cell": 1, "profile": 1, "at": 1, "version": 1}},
+            {"$project": {"worker_id": 1, "cell": 1, "profile": 1, "at": 1, "days": 1, "version": 1}},
         ],
     )
 

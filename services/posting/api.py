@@ -15,6 +15,7 @@ from services.posting.store import Employer, Gig, Review
 from shared import auth
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import District, Instant
+from shared.districts import GivenDistrict
 from shared.http import InUnit, Routes
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
@@ -49,7 +50,7 @@ class EmployerForm(BaseModel):
     name: Annotated[str, text_of(2, 100)]
     credit_code: CreditCode
     licence_no: Annotated[str, text_of(4, 40)]
-    district: District
+    district: GivenDistrict
     contact_name: Annotated[str, text_of(2, 40)]
 
 

@@ -17,7 +17,8 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from services.posting.domain import KnownHazard, credit_code
-from shared.contracts.terms import Code, Crew, District, Hiring, Instant, Occupation, Pay, Period, Place
+from shared.contracts.terms import Code, Crew, Hiring, Instant, Occupation, Pay, Period, Place
+from shared.districts import GivenDistrict
 from shared.wording import Said
 
 
@@ -78,7 +79,7 @@ class GigForm(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    district: District
+    district: GivenDistrict
     title: Title
     occupation: Occupation
     content: Content

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from services.posting.domain import EARTH_M, metres, pairs_within, plain_text
 from services.posting.store import PAIRS, Gig, beginning, holding
 from shared.contracts.terms import Hiring, Instant
+from shared.districts import codes_of, of_today
 from shared.unit import Unit
 
 Order = Literal["newest", "nearest", "best-pay"]
@@ -113,7 +114,8 @@ def _fitting(now: datetime, filters: Filters, around: Around | None) -> dict[str
     """The query for gigs that may be shown and taken. It asks the time itself, so that a late timer shows none."""
     query: dict[str, Any] = {"status": "open", "terms.valid_until": {"$gt": now}}
     if filters.district:
-        query["district"] = {"$in": [each if len(each) == 6 else beginning(each) for each in filters.district]}
+        codes = [code for each in filters.district if len(each) == 6 for code in codes_of(of_today(each))]
+        query["district"] = {"$in": [*codes, *(beginning(each) for each in filters.district if len(each) < 6)]}
     if filters.occupation:
         query["terms.occupation"] = {"$in": [beginning(filters.occupation)]}
     if filters.min_fen_per_hour:

@@ -15,6 +15,7 @@ from services.posting.listing import EPOCH, TICK, Around, Filters, Mark, Order, 
 from services.posting.store import RANKS_KEPT
 from services.posting.tables import SEARCH
 from shared.contracts.terms import District
+from shared.districts import GivenDistrict
 from shared.http import InUnit, UnitRoute
 from shared.problems import Invalid, Text
 from shared.unit import Unit
@@ -130,7 +131,7 @@ class GuidePrices(BaseModel):
 class GuideQuestion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    district: District
+    district: GivenDistrict
     occupation: Annotated[str, Field(pattern=r"^[0-9](-[0-9]{2}){0,3}$", examples=["4-02"])]
 
 

@@ -29,7 +29,18 @@ from services.workers.domain import (
     waits_until,
 )
 from services.workers.market import CHECK_IN_ENDS, end, say_changed, say_gone, say_waiting, watch
-from services.workers.store import Agreed, Ban, Block, Presence, Worker, blocks_by, worker_with
+from services.workers.store import (
+    Agreed,
+    AppealState,
+    Ban,
+    BanAppeal,
+    Block,
+    Presence,
+    Worker,
+    appeals_in,
+    blocks_by,
+    worker_with,
+)
 from services.workers.tables import CONSENT, STATIONS, TIERS
 from shared.audit import audit
 from shared.auth import Caller, Clerk, any_of
@@ -47,6 +58,7 @@ from shared.contracts.workers import (
     WorkerProfile,
     WorkerRegistered,
 )
+from shared.districts import GivenDistrict, all_of_today
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
@@ -80,9 +92,16 @@ CERTIFICATE = Text("certificate", "证书")
 CHECK_IN = Text("check-in", "签到")
 NOT_PAST = Text("must be later than now", "应晚于当前时间")
 BANNED = Text(
-    "You may not wait for work until {until} ({reason}): {note} You can appeal at any counter.",
-    "您被暂停签到候工，截止 {until}（{reason}）：{note} 如有异议可到任一柜台申诉。",
+    "You may not wait for work until {until} ({reason}): {note} You can appeal in the app or at any counter.",
+    "您被暂停签到候工，截止 {until}（{reason}）：{note} 如有异议可在线或到任一柜台申诉。",
 )
+BAN = Text("ban", "暂停候工决定")
+APPEAL_DECIDED = Text("Your appeal has been decided: {state}. {reason}", "您的申诉已有结果：{state}。{reason}")
+SAME_CLERK = Text(
+    "You set this ban; the appeal against it is for somebody else to decide.",
+    "该决定由您作出，申诉须由其他工作人员审核。",
+)
+NO_APPEAL_WAITS = Text("No appeal waits for a decision here.", "此处没有待审核的申诉。")
 PLACEMENTS_STAY = Text(
     "Shifts that you have agreed on with them stay; cancel them if you do not want them.",
     "已确认的班次仍然有效；如不愿履行，请自行取消。",
@@ -147,7 +166,7 @@ class RegistrationDraft(_Asked):
     account_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
     name: Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(_name)]
     id_number: IdNumber
-    district: District
+    district: GivenDistrict
     skills: Skills = []
     certificates: Certificates = []
     floor_fen_per_hour: Floor = 0
@@ -167,7 +186,7 @@ _LEFT_OUT: Any = Field(default=None, json_schema_extra=_without_default)
 class ProfileChange(_Asked):
     """What is given changes; what is left out stays. Name and identity number are changed at the counter only."""
 
-    district: District = _LEFT_OUT
+    district: GivenDistrict = _LEFT_OUT
     skills: Skills = _LEFT_OUT
     certificates: Certificates = _LEFT_OUT
     floor_fen_per_hour: Floor = _LEFT_OUT
@@ -268,7 +287,12 @@ class CheckInDraft(_Asked):
     """`worker_id` is for clerks. `until` is the end of the local day when it is left out."""
 
     worker_id: Annotated[str, StringConstraints(min_length=1, max_length=64)] | None = None
-    districts: Annotated[list[District], Field(min_length=1, max_length=MOST_DISTRICTS), AfterValidator(_unlike)]
+    districts: Annotated[
+        list[District],
+        Field(min_length=1, max_length=MOST_DISTRICTS),
+        AfterValidator(_unlike),
+        AfterValidator(all_of_today),
+    ]
     position: Position | None = None
     station_id: str | None = None
     until: Instant | None = None
@@ -351,7 +375,7 @@ class StationsAsked(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    district: District | None = None
+    district: GivenDistrict | None = None
     lat: Annotated[float, Field(ge=-90, le=90)] | None = None
     lon: Annotated[float, Field(ge=-180, le=180)] | None = None
     within_m: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -416,7 +440,7 @@ def _clerk(caller: Caller, *districts: str) -> str | None:
 
 @routes.get("/registration-form")
 async def registration_form(
-    request: Request, parts: InParts, unit: InUnit, district: Annotated[District, Query()]
+    request: Request, parts: InParts, unit: InUnit, district: Annotated[GivenDistrict, Query()]
 ) -> Form:
     """The consent text and the categories of hardship of a district, in the caller's language."""
     language = language_of(request)
@@ -861,15 +885,39 @@ class BanDraft(_Asked):
     until: Instant | None = None
 
 
+class AppealView(BaseModel):
+    """`reason` is what the clerk says who decided."""
+
+    text: str
+    at: datetime
+    state: AppealState
+    reason: str | None
+    decided_at: datetime | None
+
+
 class BanView(BaseModel):
     worker_id: str
     reason: str
     note: str
     until: datetime | None
+    appeal: AppealView | None
+
+    @classmethod
+    def of(cls, worker: Worker, ban: Ban, sealer: Sealer) -> "BanView":
+        appeal = None
+        if ban.appeal:
+            text = sealer.open(ban.appeal.text, subject=worker.id, field="appeal")
+            appeal = AppealView(text=text, **ban.appeal.model_dump(exclude={"text", "decided_by"}))
+        return cls(worker_id=worker.id, appeal=appeal, **ban.model_dump(include={"reason", "note", "until"}))
+
+
+class BanPage(BaseModel):
+    items: list[BanView]
+    next: str | None
 
 
 @routes.put("/{worker_id}/ban")
-async def ban(worker_id: str, asked: BanDraft, clerk: Clerk, unit: InUnit) -> BanView:
+async def ban(worker_id: str, asked: BanDraft, clerk: Clerk, parts: InParts, unit: InUnit) -> BanView:
     """Keep a worker of the clerk's districts from waiting for work, in the whole region; ends their check-in."""
     worker = await _in_my_district(worker_id, clerk, unit)
     if asked.until is not None and asked.until <= unit.now:
@@ -880,17 +928,86 @@ async def ban(worker_id: str, asked: BanDraft, clerk: Clerk, unit: InUnit) -> Ba
     if presence:
         end(presence, "expired", unit)
     await audit(unit, clerk.id, "worker banned", worker_id=worker_id, **asked.model_dump())
-    return BanView(worker_id=worker_id, **asked.model_dump())
+    return BanView.of(worker, worker.ban, parts.sealer)
 
 
 @routes.delete("/{worker_id}/ban", status_code=204)
 async def lift_ban(worker_id: str, clerk: Clerk, unit: InUnit) -> None:
-    """End a ban: it is over, or an appeal was right."""
+    """End a ban before its time."""
     worker = await _in_my_district(worker_id, clerk, unit)
     if worker.ban:
         worker.ban = None
         unit.save(worker)
         await audit(unit, clerk.id, "ban lifted", worker_id=worker_id)
+
+
+@routes.get("/me/ban")
+async def my_ban(caller: WorkerCaller, parts: InParts, unit: InUnit) -> BanView:
+    """The caller's last ban, with what came of an appeal against it; 404 without one."""
+    worker = await _mine(caller, unit)
+    if worker.ban is None:
+        raise Missing(BAN)
+    return BanView.of(worker, worker.ban, parts.sealer)
+
+
+class AppealDraft(_Asked):
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=1_000)]
+
+
+@routes.post("/me/ban/appeal")
+async def appeal(asked: AppealDraft, caller: WorkerCaller, parts: InParts, unit: InUnit) -> BanView:
+    """Say why a ban is wrong, for another clerk to decide. It may be said anew until that, and is decided once.
+
+    404 without a ban in force; 409 `appeal-decided`.
+    """
+    worker = await _mine(caller, unit)
+    if worker.ban and worker.ban.appeal and worker.ban.appeal.state != "waiting":
+        raise Conflict("appeal-decided", APPEAL_DECIDED, state=worker.ban.appeal.state, reason=worker.ban.appeal.reason)
+    if (found := worker.banned(unit.now)) is None:
+        raise Missing(BAN)
+    found.appeal = BanAppeal(text=parts.sealer.seal(asked.text, subject=worker.id, field="appeal"), at=unit.now)
+    unit.save(worker)
+    return BanView.of(worker, found, parts.sealer)
+
+
+@routes.get("/bans/appeals")
+async def appeals(
+    clerk: Clerk,
+    parts: InParts,
+    unit: InUnit,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+) -> BanPage:
+    """Bans in the clerk's districts whose appeal waits for a decision, by the worker's id."""
+    districts = None if clerk.role == "operator" else clerk.districts
+    found = await appeals_in(unit, districts, after=after, limit=limit + 1)
+    items = [BanView.of(worker, worker.ban, parts.sealer) for worker in found[:limit] if worker.ban]
+    return BanPage(items=items, next=items[-1].worker_id if len(found) > limit else None)
+
+
+class AppealDecision(_Asked):
+    """`upheld`: the appeal was right, and the ban is over."""
+
+    upheld: bool
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=500)]
+
+
+@routes.post("/{worker_id}/ban/appeal/decision")
+async def decide_appeal(
+    worker_id: str, decision: AppealDecision, clerk: Clerk, parts: InParts, unit: InUnit
+) -> BanView:
+    """Decide an appeal. 403 `same-clerk` for one's own ban; 409 `no-appeal-waits`."""
+    worker = await _in_my_district(worker_id, clerk, unit)
+    if worker.ban is None or worker.ban.appeal is None or worker.ban.appeal.state != "waiting":
+        raise Conflict("no-appeal-waits", NO_APPEAL_WAITS)
+    if worker.ban.by == clerk.id:
+        raise Forbidden(SAME_CLERK, code="same-clerk")
+    made = worker.ban.appeal
+    made.state, made.reason = "upheld" if decision.upheld else "rejected", decision.reason
+    made.decided_by, made.decided_at = clerk.id, unit.now
+    unit.save(worker)
+    await audit(unit, clerk.id, "ban appeal decided", worker_id=worker_id, **decision.model_dump())
+    return BanView.of(worker, worker.ban, parts.sealer)
 
 
 def _must_not_be_banned(worker: Worker, now: datetime) -> None:

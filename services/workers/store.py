@@ -3,10 +3,13 @@
 Names, identity numbers and hardship categories are sealed; a position is kept as its cell, and only while one waits.
 """
 
+import re
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any, Literal
 
 from pydantic import BaseModel
-from pymongo import IndexModel
+from pymongo import ASCENDING, IndexModel
 
 from services.workers.domain import Certificate
 from shared.contracts.workers import Calendar, Tier, WorkerProfile
@@ -22,6 +25,21 @@ class Agreed(BaseModel):
     clerk_id: str | None = None
 
 
+AppealState = Literal["waiting", "upheld", "rejected"]
+"""Of an appeal against a ban: it waits for a clerk, was right, so that the ban is over, or was not."""
+
+
+class BanAppeal(BaseModel):
+    """Why a worker holds a ban to be wrong, sealed, and what another clerk than the one who set it made of that."""
+
+    text: bytes
+    at: datetime
+    state: AppealState = "waiting"
+    reason: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
 class Ban(BaseModel):
     """A region's decision that a worker may not wait for work, until a moment or until it is lifted."""
 
@@ -30,6 +48,7 @@ class Ban(BaseModel):
     until: datetime | None
     by: str
     at: datetime
+    appeal: BanAppeal | None = None
 
 
 class Worker(Document):
@@ -40,7 +59,13 @@ class Worker(Document):
     """
 
     collection = "workers"
-    indexes = (IndexModel("id_index", unique=True),)
+    indexes = (
+        IndexModel("id_index", unique=True),
+        IndexModel(
+            [("ban.appeal.state", ASCENDING), ("_id", ASCENDING)],
+            partialFilterExpression={"ban.appeal.state": "waiting"},
+        ),
+    )
 
     id_index: str
     id_number: bytes
@@ -69,7 +94,9 @@ class Worker(Document):
 
     def banned(self, now: datetime) -> Ban | None:
         """The ban in force, if there is one. It ends by itself."""
-        return self.ban if self.ban and (self.ban.until is None or now < self.ban.until) else None
+        if self.ban is None or (self.ban.appeal and self.ban.appeal.state == "upheld"):
+            return None
+        return self.ban if self.ban.until is None or now < self.ban.until else None
 
     def profile(self, now: datetime) -> WorkerProfile:
         """What others may know of the worker at this moment."""
@@ -137,3 +164,13 @@ async def blocks_by(unit: Unit, by_id: str) -> list[Block]:
 async def worker_with(unit: Unit, id_index: str) -> Worker | None:
     found = await unit.find(Worker, {"id_index": id_index}, limit=1)
     return found[0] if found else None
+
+
+async def appeals_in(unit: Unit, districts: Sequence[str] | None, *, after: str | None, limit: int) -> list[Worker]:
+    """Workers whose appeal against a ban waits for a clerk, by id; `districts` may be prefixes, None for all."""
+    query: dict[str, Any] = {"ban.appeal.state": "waiting"}
+    if districts is not None:
+        query["district"] = {"$regex": f"^({'|'.join(map(re.escape, districts))})"} if districts else {"$in": []}
+    if after:
+        query["_id"] = {"$gt": after}
+    return await unit.find(Worker, query, sort=[("_id", ASCENDING)], limit=limit)

@@ -81,6 +81,9 @@ class Log:
         self.waiting = dict(self.presences)
         for said in self._by["worker-checked-out"]:
             self.waiting.pop(said.subject, None)
+        self.days: dict[str, set[int]] = defaultdict(set)
+        for body in self.presences.values():
+            self.days[body["worker_id"]].add(_day(body["at"]))
         self.profiles: dict[str, Any] = {}
         for said in image.of("worker-registered", "worker-checked-in", "worker-changed"):
             worker, profile = said.body["worker_id"], said.body["profile"]
@@ -208,7 +211,7 @@ def matching(log: Log) -> Documents:
         id: {name: body[name] for name in names} | {"profile": log.profiles[body["worker_id"]]}
         for id, body in log.waiting.items()
     }
-    profiles = {id: {"profile": profile} for id, profile in log.profiles.items()}
+    profiles = {id: {"profile": profile, "days": sorted(log.days[id])} for id, profile in log.profiles.items()}
     offers = _offers(log)
     return {
         "gigs": gigs,
@@ -286,12 +289,21 @@ def _commitments(log: Log, offers: Mapping[str, Fields]) -> dict[str, Fields]:
             "offer_id": None,
             "placed_at": placed_at.get(body["worker_id"]),
             "until": None,
+            "turns": {},
+            "declined": set(),
         }
         for body in log.offers.values()
     }
     for id, offer in offers.items():
         if offer["open"]:
             found[offer["worker_id"]]["offer_id"] = id
+    for id, said in log.made.items():
+        void = log.cancelled.get(id)
+        if (own := found.get(said.body["worker_id"])) and (void is None or void.body["by"] != "employer"):
+            own["turns"][id] = _day(said.body["at"])
+    for offer in offers.values():
+        if offer["ended"] in ("declined", "expired") and offer["refused"]:
+            found[offer["worker_id"]]["declined"].add(_day(offer["made_at"]))
     for id, body in log.standing.items():
         own, at, period = found.get(body["worker_id"]), plain(body["at"]), plain(body["terms"]["period"])
         if own and (_days_after(period["end"], 8) > own["placed_at"] or at == own["placed_at"]):
@@ -299,7 +311,13 @@ def _commitments(log: Log, offers: Mapping[str, Fields]) -> dict[str, Fields]:
             own["until"] = max(own["until"] or "", period["end"])
     for own in found.values():
         own["periods"].sort(key=lambda period: period["start"])
+        own["declined"] = sorted(own["declined"])
     return found
+
+
+def _day(time: str) -> int:
+    """The local day of a moment, as a number; a run is shorter than the month after which days are forgotten."""
+    return (datetime.fromisoformat(time) + timedelta(hours=8)).toordinal()
 
 
 # --- rights --------------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 import copy
 import os
 from collections.abc import Callable
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -49,6 +49,7 @@ PROFILE = {
     "revision": 0,
 }
 CAME, OFFERED, PLACED, GONE = (f"2026-11-30T00:0{n}:00.123456Z" for n in range(4))
+TODAY = date(2026, 11, 30).toordinal()
 UNTIL, VERIFIED_UNTIL = "2026-11-30T16:00:00Z", "2027-01-01T00:00:00Z"
 
 
@@ -205,7 +206,7 @@ def databases() -> dict[str, Any]:
         gone = None if stands else GONE
         posting["placements"][id] = {"gig_id": GIG, "stands": stands}
         workers["workers"][worker] = PROFILE | {"district": DISTRICT}
-        matching["profiles"][worker] = {"profile": PROFILE}
+        matching["profiles"][worker] = {"profile": PROFILE, "days": [TODAY]}
         matching["offers"][offer] = parties | {
             "terms": ROW_TERMS,
             "weights": "default-1",
@@ -248,6 +249,8 @@ def databases() -> dict[str, Any]:
             else [],
             "offer_id": None,
             "placed_at": PLACED,
+            "turns": {id: TODAY},
+            "declined": [],
             "until": MORNING[1] if stands else None,
         }
         text = agreement(n, seat)

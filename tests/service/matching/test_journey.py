@@ -50,7 +50,15 @@ async def test_an_offer_carries_its_reasons_with_their_figures(matching: Harness
     await run(matching)
     (said,) = await matching.published(OfferMade)
     figures = {reason.code: reason.value for reason in said.reasons}
-    assert set(figures) == {"distance-m", "pay-fen-per-hour", "fit", "waited-s", "hardship", "score"}
+    assert set(figures) == {
+        "distance-m",
+        "pay-fen-per-hour",
+        "fit",
+        "waited-s",
+        "days-for-nothing",
+        "hardship",
+        "score",
+    }
     # The worker's place is the middle of a cell whose edge is about 200 m.
     assert figures["distance-m"] == pytest.approx(900, abs=250)
     assert (figures["pay-fen-per-hour"], figures["waited-s"]) == (2500, 1800)

@@ -426,3 +426,21 @@ async def test_no_query_scans_the_collection(posting: Harness) -> None:
         await db.drop_collection("system.profile")
     assert len(plans) > 4 * len(asked)
     assert {plan["planSummary"].split(" ")[0] for plan in plans} == {"IXSCAN"}
+
+
+async def test_a_post_is_found_under_every_code_of_its_area(posting: Harness) -> None:
+    """璧山县 became 璧山区; one post was written down before that."""
+    await verified(posting)
+    pay = {"amount_fen": 2_400, "unit": "hour", "mode": "same-day"}
+    new = (await post_gig(posting, district="500227", pay=pay))["gig_id"]
+    old = gig(district="500227")
+
+    async def write(unit: Unit) -> None:
+        unit.save(old)
+
+    await posting.runtime.store.transact(write)
+    assert (await posting.http.get(f"/gigs/{new}")).json()["district"] == BISHAN
+    for code in ("500227", BISHAN, "5001"):
+        found = ids(await search(posting, district=code))
+        assert new in found
+        assert (old.id in found) == (code != "5001")

@@ -88,7 +88,7 @@ async def test_a_ban_ends_the_check_in_refuses_others_and_ends_at_its_second(wor
     assert (await check_in(workers)).status_code == 201
 
 
-async def test_an_appeal_that_was_right_lifts_a_ban(workers: Harness) -> None:
+async def test_a_clerk_lifts_a_ban(workers: Harness) -> None:
     await register(workers)
     await ban(workers)
     assert (await check_in(workers)).status_code == 409
@@ -107,3 +107,80 @@ async def test_who_may_ban(workers: Harness) -> None:
         assert answer.status_code == 403
     past = (workers.clock.now).isoformat()
     assert fields(await ban(workers, until=past)) == ["until"]
+
+
+# --- an appeal against it --------------------------------------------------------------------------------------------
+
+
+def clerk(workers: Harness, who: str, *districts: str) -> dict[str, str]:
+    return workers.as_("clerk", who, districts=districts or (DISTRICT,))
+
+
+async def appeals(workers: Harness, text: str = "I was in hospital that day.") -> httpx.Response:
+    return await workers.http.post("/me/ban/appeal", json={"text": text}, headers=workers.as_("worker", "worker-1"))
+
+
+async def decides(workers: Harness, who: str, *districts: str, upheld: bool = True) -> httpx.Response:
+    body = {"upheld": upheld, "reason": "The hospital's paper was seen."}
+    return await workers.http.post("/worker-1/ban/appeal/decision", json=body, headers=clerk(workers, who, *districts))
+
+
+async def waiting(workers: Harness, *districts: str) -> list[str]:
+    answer = await workers.http.get("/bans/appeals", headers=clerk(workers, "clerk-2", *districts))
+    return [item["worker_id"] for item in answer.json()["items"]]
+
+
+async def test_an_appeal_that_was_right_ends_a_ban(workers: Harness) -> None:
+    await register(workers)
+    await ban(workers)
+    assert (await appeals(workers, "first")).status_code == 200
+    assert (await appeals(workers)).json()["appeal"]["state"] == "waiting"
+    assert (await check_in(workers)).status_code == 409
+    assert await waiting(workers) == ["worker-1"]
+    assert await waiting(workers, "330110") == []
+    decided = (await decides(workers, "clerk-2")).json()["appeal"]
+    assert (decided["text"], decided["state"]) == ("I was in hospital that day.", "upheld")
+    assert await waiting(workers) == []
+    assert (await check_in(workers)).status_code == 201
+    mine = await workers.http.get("/me/ban", headers=workers.as_("worker", "worker-1"))
+    assert mine.json()["appeal"]["reason"] == "The hospital's paper was seen."
+
+
+async def test_an_appeal_that_was_not_right_is_decided_once(workers: Harness) -> None:
+    await register(workers)
+    await ban(workers)
+    await appeals(workers)
+    assert (await decides(workers, "clerk-2", upheld=False)).status_code == 200
+    assert (await check_in(workers)).status_code == 409
+    again = await appeals(workers)
+    assert (again.status_code, again.json()["code"]) == (409, "appeal-decided")
+    assert (await decides(workers, "clerk-2")).json()["code"] == "no-appeal-waits"
+
+
+async def test_who_decides_an_appeal(workers: Harness) -> None:
+    await register(workers)
+    assert (await appeals(workers)).status_code == 404
+    await ban(workers)
+    assert (await decides(workers, "clerk-2")).json()["code"] == "no-appeal-waits"
+    await appeals(workers)
+    assert (await decides(workers, "clerk-1")).json()["code"] == "same-clerk"
+    assert (await decides(workers, "clerk-2", "330110")).status_code == 403
+    as_worker = workers.as_("worker", "worker-1")
+    answer = await workers.http.post("/worker-1/ban/appeal/decision", json={}, headers=as_worker)
+    assert answer.status_code == 403
+
+
+async def test_a_ban_that_is_over_needs_no_appeal(workers: Harness) -> None:
+    await register(workers)
+    await ban(workers, until=(workers.clock.now + timedelta(hours=1)).isoformat())
+    workers.clock.advance(hours=1)
+    assert (await appeals(workers)).status_code == 404
+
+
+async def test_what_an_appeal_says_is_sealed(workers: Harness) -> None:
+    await register(workers)
+    await ban(workers)
+    await appeals(workers)
+    row = await workers.runtime.store.db["workers"].find_one({"_id": "worker-1"})
+    assert row is not None
+    assert b"hospital" not in row["ban"]["appeal"]["text"]

@@ -323,3 +323,11 @@ async def test_anyone_sees_the_stations(workers: Harness) -> None:
     here = (await workers.http.get("/stations", params={"district": "330110"})).json()["items"]
     assert [station["district"] for station in here] == ["330110"]
     assert fields(await workers.http.get("/stations", params={"district": "x"})) == ["district"]
+
+
+async def test_codes_that_were_merged_are_one_market(workers: Harness) -> None:
+    """璧山县 became 璧山区: whoever names both waits there once."""
+    await register(workers)
+    here = (await check_in(workers, districts=["500227", "500120"])).json()
+    assert here["districts"] == ["500120"]
+    assert [said.district for said in await workers.published(WorkerCheckedIn)] == ["500120"]

@@ -38,6 +38,7 @@ class P:
     reach_m: int = 5000
     floor: int = 2000
     waited_s: int = 0
+    days: int = 0
     tier: int = 0
     minor: bool = False
     automatic: bool = False
@@ -100,6 +101,7 @@ def arrays(world: World) -> tuple[Gigs, People, Busy, Caps, engine.Ints]:
             reach_m=ints([person.reach_m for person in people]),
             floor=ints([person.floor for person in people]),
             waited_s=ints([person.waited_s for person in people]),
+            days=ints([person.days for person in people]),
             tier=ints([person.tier for person in people]),
             refuses=np.array([[person.minor] for person in people], np.uint64).reshape(-1, 1),
             automatic=np.array([person.automatic for person in people], np.bool_),
@@ -186,6 +188,7 @@ def worlds(draw: st.DrawFn, gigs: int = 6, people: int = 10) -> World:
         reach_m=metres,
         floor=st.sampled_from([0, 1900, 2000, 3000]),
         waited_s=st.integers(0, 9000),
+        days=st.integers(0, 12),
         tier=st.integers(0, 3),
         minor=st.booleans(),
         automatic=st.booleans(),
@@ -338,8 +341,9 @@ def test_every_seat_gets_a_first_offer_before_any_gets_a_second() -> None:
         (P("x", floor=2000), P("y", floor=2400)),
         (P("x", has=frozenset({1})), P("y", has=frozenset({1, 2, 3}))),
         (P("x", tier=1), P("y", tier=0)),
+        (P("x", days=1), P("y", days=0)),
     ],
-    ids=["nearer", "waited longer", "pays more above the floor", "fits more closely", "hardship"],
+    ids=["nearer", "waited longer", "pays more above the floor", "fits more closely", "hardship", "days for nothing"],
 )
 def test_of_two_who_differ_in_one_thing_the_better_is_chosen(better: P, worse: P) -> None:
     for seed in range(10):
@@ -366,7 +370,7 @@ def test_the_longest_wait_counts_no_more_than_the_others_together() -> None:
 def test_neither_the_engine_nor_the_profile_knows_sex_or_age() -> None:
     known = {*People.__dataclass_fields__, *WorkerProfile.model_fields}
     assert known == {
-        *("ids", "lat", "lon", "reach_m", "floor", "waited_s", "tier", "minor", "automatic", "has", "known"),
+        *("ids", "lat", "lon", "reach_m", "floor", "waited_s", "days", "tier", "minor", "automatic", "has", "known"),
         *("skills", "certificates", "floor_fen_per_hour", "accepts_automatically", "revision", "refuses"),
         *("trades_wanted", "trades_unwanted", "only_with_meals", "only_with_lodging", "no_night", "calendar"),
     }

@@ -133,20 +133,18 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
     async def reachable(self) -> bool:
         return bool(await self.broker.ping(timeout=3.0))
 
-    @property
-    def owned(self) -> dict[str, set[int]]:
-        """The partitions this process holds, by topic."""
-        partitions: dict[str, set[int]] = defaultdict(set)
-        for place in self._next:
-            partitions[place.topic].add(place.partition)
-        return partitions
-
     def owns(self, topic: str, key: str) -> bool:
         """True when this process holds the partition in which this topic's messages with this key travel."""
+        return self._place(topic, key) in self._next
+
+    def behind(self, topic: str, key: str) -> int:
+        """How many messages of that partition are known to wait for this process."""
+        place = self._place(topic, key)
+        return self._behind(place, self._next[place]) if place in self._next else 0
+
+    def _place(self, topic: str, key: str) -> TopicPartition | None:
         partitions = self._consumer.partitions_for_topic(topic) if self._consumer else None
-        if not partitions:
-            return False
-        return _PARTITIONER(key.encode(), sorted(partitions), []) in self.owned.get(topic, set())
+        return TopicPartition(topic, _PARTITIONER(key.encode(), sorted(partitions), [])) if partitions else None
 
     @property
     def stuck(self) -> bool:
@@ -261,11 +259,14 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
     def _consumer(self) -> Any:
         return self._subscriber.consumer if self._subscriber else None
 
+    def _behind(self, place: TopicPartition, at: int) -> int:
+        high = self._consumer.highwater(place) if place in self._consumer.assignment() else None
+        return max(0, high - at) if high is not None else 0
+
     def _lag(self) -> int:
         behind = 0
         for place, at in list(self._next.items()):
-            high = self._consumer.highwater(place) if place in self._consumer.assignment() else None
-            lag = max(0, high - at) if high is not None else 0
+            lag = self._behind(place, at)
             METRICS.lag.labels(self._service, place.topic, str(place.partition)).set(lag)
             behind += lag
         return behind

@@ -38,6 +38,9 @@ from shared.unit import Unit
 
 log = structlog.get_logger()
 
+TOPICS = (GigPosted.topic, WorkerCheckedIn.topic)
+"""Keyed by district: whoever holds a district's partition of both serves it."""
+
 CHUNK = 200
 """Offers of one unit: a transaction stays far below a thousand documents."""
 
@@ -49,6 +52,12 @@ TICK_SECONDS = 1.0
 
 QUIET = 10
 """A window that nobody asked for comes at most every so many times of what the last one took."""
+
+GATHER_SECONDS = 0.5
+"""A window waits so long at most for what already stands in the log: a burst is one window's work and not two's."""
+
+REST = 0.3
+"""The least pause after a window, as a part of what it took."""
 
 AT_ONCE = 2
 
@@ -375,8 +384,8 @@ async def keep_matching(runtime: Runtime) -> None:
 
 
 class Market:
-    """Paces windows. A quiet district's window comes at once; a busy one's after a pause of `window_ms` or of what
-    the last took, if that was longer."""
+    """Paces windows. A quiet district's window comes at once; a busy one's after a pause of `window_ms`, or longer
+    where windows take long."""
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
@@ -418,7 +427,15 @@ class Market:
         self._wanted |= {district for district in live if self._quiet_until.get(district, 0) <= now}
 
     def _holds(self, district: str) -> bool:
-        return all(self._runtime.bus.owns(kind.topic, district) for kind in (GigPosted, WorkerCheckedIn))
+        return all(self._runtime.bus.owns(topic, district) for topic in TOPICS)
+
+    def _behind(self, district: str) -> bool:
+        return any(self._runtime.bus.behind(topic, district) for topic in TOPICS)
+
+    async def _gather(self, district: str) -> None:
+        end = time.monotonic() + GATHER_SECONDS
+        while self._behind(district) and time.monotonic() < end:  # noqa: ASYNC110 - no bell rings when all is read
+            await asyncio.sleep(GATHER_SECONDS / 20)
 
     async def _serve(self, district: str) -> None:
         """Windows of one district until nobody wants one."""
@@ -427,11 +444,12 @@ class Market:
             self._wanted.discard(district)
             if not self._holds(district):
                 break
+            await self._gather(district)
             began = time.monotonic()
             pause = await self._window(district)
             spent = time.monotonic() - began
             self._quiet_until[district] = time.monotonic() + max(TICK_SECONDS, QUIET * spent)
-            await asyncio.sleep(max(pause, spent))
+            await asyncio.sleep(max(pause, REST * spent))
         self._serving.discard(district)
 
     async def _window(self, district: str) -> float:

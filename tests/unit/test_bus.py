@@ -19,9 +19,16 @@ PLACE = TopicPartition("posting.gig", 2)
 class Consumer:
     def __init__(self) -> None:
         self.assigned, self.sought = {PLACE}, list[int]()
+        self.end: int | None = None
 
     def assignment(self) -> set[TopicPartition]:
         return self.assigned
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return set(range(PLACE.partition + 1)) if topic == PLACE.topic else set()
+
+    def highwater(self, place: TopicPartition) -> int | None:
+        return self.end
 
     def seek(self, place: TopicPartition, offset: int) -> None:
         assert place in self.assigned
@@ -108,3 +115,20 @@ async def test_a_batch_that_comes_while_it_stops_is_left_to_others(
     assert delivery.handled == []
     await bus(delivery)._receive(message)
     assert delivery.handled == [0]
+
+
+async def test_it_knows_what_waits_in_the_partition_of_a_key(
+    consumer: Consumer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.bus._PARTITIONER", lambda key, *_: PLACE.partition if key == b"here" else 0)
+    ours = bus(Delivery())
+    assert not ours.owns(PLACE.topic, "here")
+    assert ours.behind(PLACE.topic, "here") == 0
+    await ours._handle(PLACE, letters(0, 1))
+    assert ours.owns(PLACE.topic, "here")
+    assert ours.behind(PLACE.topic, "here") == 0  # nothing is known of the end yet
+    consumer.end = 5
+    assert [ours.behind(PLACE.topic, key) for key in ("here", "there")] == [3, 0]
+    consumer.assigned = set()
+    assert ours.behind(PLACE.topic, "here") == 0
+    assert ours.behind("another.topic", "here") == 0

@@ -42,7 +42,9 @@ def replaced(page: str, name: str, text: str) -> str:
 
 def traces(rules: Rules) -> str:
     played = report.play_all(rules)
-    return "\n".join([report.table(played), "", *(f"- {said}" for said in report.claims(played))])
+    return "\n".join(
+        [report.table(played), "", *(f"- {said}" for said in [*report.claims(played), report.unseen(rules)])]
+    )
 
 
 def hardship(rules: Rules) -> str:

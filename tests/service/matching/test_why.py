@@ -73,7 +73,7 @@ async def test_a_window_that_offers_nothing_leaves_no_record(matching: Harness) 
 
 BARRED: list[tuple[dict[str, Any], dict[str, Any], str, dict[str, Any]]] = [
     ({"north_m": 4_000, "start": 1}, {"reach_m": 3_000}, "reach", {"distance_m": 3_954, "reach_m": 3_000}),
-    ({"north_m": 4_000}, {}, "circle", {"distance_m": 3_954, "circle_m": 2_000}),
+    ({"north_m": 4_000}, {}, "circle", {"distance_m": 3_954, "circle_m": 1_500}),
     ({"north_m": 4_000, "start": 0.2}, {}, "way", {"lead_minutes": 12, "way_minutes": 16}),
     ({"fen": 1_850}, {"floor_fen_per_hour": 1_900}, "pay", {"pay_yuan": "18.50", "floor_yuan": "19.00"}),
     ({"night_work": True}, {"minor": True}, "age", {}),
@@ -143,7 +143,7 @@ async def test_who_promised_other_work_or_declined_is_told_so(matching: Harness)
 @pytest.mark.feature("F27")
 async def test_who_came_after_others_is_told_both_scores(matching: Harness) -> None:
     await rule(matching, exposure=1)
-    await matching.receives(posted(), checked_in("worker-1", north_m=1_500), checked_in("worker-2", tier=3))
+    await matching.receives(posted(), checked_in("worker-1", north_m=1_000), checked_in("worker-2", tier=3))
     await run(matching)
     answer = await why(matching, "gig-1")
     (because,) = answer["because"]

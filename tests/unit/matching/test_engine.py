@@ -300,7 +300,7 @@ def test_a_batch_beats_nearest_first() -> None:
         [G("near"), G("far", north_m=3000)],
         [P("between", north_m=1000, reach_m=2500), P("beside", north_m=-1500, reach_m=2000)],
     )
-    assert {(pair.gig, pair.person) for pair in match(world, rules(exposure=1))} == {
+    assert {(pair.gig, pair.person) for pair in match(world, rules(exposure=1, near_m=2500))} == {
         ("far", "between"),
         ("near", "beside"),
     }

@@ -78,6 +78,14 @@ async def unit_of(request: Request) -> Unit:
 InUnit = Annotated[Unit, Depends(unit_of)]
 
 
+async def sealer_of(request: Request) -> Sealer:
+    sealer: Sealer = request.app.state.sealer
+    return sealer
+
+
+InSealer = Annotated[Sealer, Depends(sealer_of)]
+
+
 class UnitRoute(APIRoute):
     """Gives each request its unit; commits a command's unit with its answer."""
 

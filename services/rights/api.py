@@ -1,26 +1,45 @@
 """Rights over HTTP: a placement's agreement and cover, the worker's start and end, and pay until it is confirmed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlencode
 
 import orjson
-from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, domain
-from services.rights.rules import POLICY
-from services.rights.store import Agreement, Cover, OfPlacement, Payment, Shift, ShiftStatus, may_read, readable
-from shared.auth import Anyone, Caller, Employer, Worker
+from services.rights import attendance, codes, domain, proofs
+from services.rights.rules import Rules
+from services.rights.store import (
+    RULES,
+    Agreement,
+    Cover,
+    OfPlacement,
+    OverrideReason,
+    Payment,
+    Proof,
+    ProofMethod,
+    RefusedStart,
+    Shift,
+    ShiftStatus,
+    may_read,
+    readable,
+)
+from shared.audit import audit
+from shared.auth import Anyone, Caller, Employer, Worker, any_of
 from shared.contracts.posting import GigTerms
 from shared.contracts.rights import PayConfirmed
-from shared.contracts.terms import PayMode, PayUnit, Period
-from shared.http import InUnit, Routes
-from shared.problems import Conflict, Invalid, Missing, Text
+from shared.contracts.terms import Instant, PayMode, PayUnit, Period
+from shared.http import InSealer, InUnit, Routes, problem_response
+from shared.problems import Conflict, Invalid, Missing, Problem, Text
+from shared.rulebook import add_routes
+from shared.sealed import Sealer
 from shared.unit import Unit
 
 routes = Routes("rights")
 
 AGREEMENT, SHIFT, PAY = Text("agreement", "协议"), Text("shift", "班次"), Text("pay", "报酬记录")
+GIG = Text("gig of yours with a worker placed in it", "已录用人员的用工")
 CANCELLED = Text("This placement was cancelled.", "该用工已取消。")
 NO_COVER = Text(
     "No injury insurance is active for this shift, so it may not start.", "该班次没有有效的工伤保障，不能开工。"
@@ -37,10 +56,15 @@ REFUSALS = {
     "too-late": Text("This shift was over at {ends}.", "该班次已于 {ends} 结束。"),
 }
 SAY_PIECES = Text("is required for piece pay: how many pieces were made", "计件工作须填写完成的件数")
+ENDED_BEFORE = Text(
+    "must not be before the shift's start at {started}: it cannot end before it began",
+    "不得早于该班次的开工时间 {started}：收工不能早于开工",
+)
 NO_PIECES = Text("is only for piece pay", "仅计件工作需要填写")
 ALREADY_PAID = Text("This pay is marked as paid already.", "该报酬已标记为已支付。")
 ALREADY_CONFIRMED = Text("The worker has confirmed this pay already.", "劳动者已确认收到该报酬。")
 
+Voucher = Annotated[Caller, Depends(any_of("employer", "clerk", "operator"))]
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
@@ -78,10 +102,22 @@ class AgreementPage(BaseModel):
     next: str | None
 
 
+class ProofView(BaseModel):
+    """How the start was proven; `override`: by the word of an employer or clerk (`by`), and why."""
+
+    method: ProofMethod
+    distance_m: int | None
+    by: Literal["worker", "employer", "clerk"]
+    reason: OverrideReason | None
+    note: str | None
+
+
 class ShiftView(BaseModel):
     """`minutes` are whole minutes worked within the shift; `automatic` when the worker did not end it.
 
     `missed`: nobody came in time, and the seat is for somebody else. `arrive_by` of a substitute, who may come later.
+    `late_synced`, `end_late_synced`: made offline, at the device's time, and sent later. `refused`: the last check-ins
+    that were not taken, with the code of the reason.
     """
 
     placement_id: str
@@ -91,18 +127,42 @@ class ShiftView(BaseModel):
     arrive_by: datetime | None
     started_at: datetime | None
     started_by: Literal["worker", "employer"]
+    proof: ProofView
+    late_synced: bool
+    refused: list[RefusedStart]
     ended_at: datetime | None
+    end_late_synced: bool
     minutes: int | None
     pieces: int | None
     automatic: bool
 
 
+class CodeView(BaseModel):
+    """The code to show at the work site now; `next_at`: when to ask for the next. `qr` is the text of a QR code."""
+
+    gig_id: str
+    code: str
+    good_until: datetime
+    next_at: datetime
+    qr: str
+
+
+class Override(BaseModel):
+    """Why a start stands without a proof. `note` is kept encrypted, and shown to those who may read the shift."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: OverrideReason
+    note: Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=500)] | None = None
+
+
 class ShiftEnd(BaseModel):
-    """`pieces` is required for piece pay, and for that only."""
+    """`pieces` is required for piece pay, and for that only. `seen_at`: the device's time of an end made offline."""
 
     model_config = ConfigDict(extra="forbid")
 
     pieces: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    seen_at: Instant | None = None
 
 
 class PayView(BaseModel):
@@ -144,35 +204,100 @@ async def list_agreements(caller: Anyone, unit: InUnit, limit: Limit = 20, after
     return AgreementPage(items=[await _agreement_view(one, unit) for one in found], next=_next(found, limit))
 
 
+@routes.get("/gigs/{gig_id}/code")
+async def read_code(gig_id: str, employer: Employer, unit: InUnit, sealer: InSealer) -> CodeView:
+    """The code of a gig's work site, for its employer's app to show: another every 30 s, each good for at most 60 s."""
+    if not await unit.count(Shift, {"parties.gig_id": gig_id, "parties.employer_id": employer.id}):
+        raise Missing(GIG)
+    code = codes.code_at(proofs.secret_of(sealer, employer.id, gig_id), unit.now)
+    return CodeView(
+        gig_id=gig_id,
+        code=code,
+        good_until=codes.good_until(unit.now),
+        next_at=codes.next_at(unit.now),
+        qr=f"kuaizhao:check-in?{urlencode({'gig': gig_id, 'code': code})}",
+    )
+
+
 @routes.get("/shifts/{placement_id}")
-async def read_shift(placement_id: str, caller: Anyone, unit: InUnit) -> ShiftView:
-    return _shift_view(await _readable(unit, Shift, placement_id, caller, SHIFT))
+async def read_shift(placement_id: str, caller: Anyone, unit: InUnit, sealer: InSealer) -> ShiftView:
+    return _shift_view(await _readable(unit, Shift, placement_id, caller, SHIFT), sealer)
 
 
-@routes.post("/shifts/{placement_id}/start")
-async def start_shift(placement_id: str, worker: Worker, unit: InUnit) -> ShiftView:
-    """Start work: from `early_minutes` (policy.yaml) before the shift until it ends, and never without active cover.
+@routes.post("/shifts/{placement_id}/start", response_model=ShiftView)
+async def start_shift(
+    placement_id: str,
+    worker: Worker,
+    unit: InUnit,
+    sealer: InSealer,
+    request: Request,
+    body: proofs.ShiftStart | None = None,
+) -> ShiftView | Response:
+    """Start work: from `early_minutes` before the shift until it ends, and never without active cover.
+
+    With the work site's code or a position near it, which the district's rules may require. A check-in that was made
+    offline has the time of the device (`seen_at`) and the code that was shown then.
 
     409: `placement-cancelled`, `shift-missed` (nobody came in time, and the seat is for somebody else),
-    `already-started`, `already-ended`, `no-cover`, `too-early`, `too-late`.
+    `already-started`, `already-ended`, `no-cover`, `too-early`, `too-late`; of a proof `other-site`, `wrong-code`,
+    `code-expired`, `other-time`, `too-many-codes`, `too-far`, `too-old`. 422: `clock-ahead`, `proof-required`.
+    A check-in with a proof that is refused is kept with the shift.
     """
     shift = await _readable(unit, Shift, placement_id, worker, SHIFT)
-    await _may_start(unit, shift)
-    attendance.start(unit, shift)
-    return _shift_view(shift)
+    given = body or proofs.ShiftStart()
+    proofs.check_form(given)
+    rules = await RULES.of(unit, shift.parties.district)
+    distance = await proofs.distance_of(unit, shift, given.position)
+    try:
+        at = proofs.moment_of(given.seen_at, rules, unit.now)
+        await _may_start(unit, shift, rules, at)
+        proof = proofs.judge(given, distance, shift, rules, sealer, unit.now)
+    except Problem as refusal:
+        if not (given.code or given.position):
+            raise
+        refused = RefusedStart(
+            made_at=given.seen_at or unit.now,
+            came_at=unit.now,
+            code=refusal.code,
+            method="code" if given.code else "geofence",
+            distance_m=distance,
+        )
+        attendance.refuse(unit, shift, refused)
+        return problem_response(request, refusal)  # not raised: that would take back what is kept of it
+    attendance.start(unit, shift, at=at if given.seen_at else None, proof=proof)
+    return _shift_view(shift, sealer)
 
 
 @routes.post("/shifts/{placement_id}/present")
-async def report_present(placement_id: str, employer: Employer, unit: InUnit) -> ShiftView:
+async def report_present(placement_id: str, employer: Employer, unit: InUnit, sealer: InSealer) -> ShiftView:
     """The employer says that the worker is here and begins, when the worker's own device cannot. 409 as for a start."""
     shift = await _readable(unit, Shift, placement_id, employer, SHIFT)
-    await _may_start(unit, shift)
-    attendance.start(unit, shift, by="employer")
-    return _shift_view(shift)
+    await _may_start(unit, shift, await RULES.of(unit, shift.parties.district), unit.now)
+    attendance.start(unit, shift, by="employer", proof=Proof(method="employer", by="employer"))
+    return _shift_view(shift, sealer)
 
 
-async def _may_start(unit: Unit, shift: Shift) -> None:
-    """Raises `Conflict` when it may not be started now."""
+@routes.post("/shifts/{placement_id}/override")
+async def override_proof(
+    placement_id: str, caller: Voucher, unit: InUnit, sealer: InSealer, body: Override
+) -> ShiftView:
+    """The employer, or a clerk of the district, vouches for a worker whose code or position is not taken; recorded.
+
+    409 as for a start.
+    """
+    shift = await _readable(unit, Shift, placement_id, caller, SHIFT)
+    await _may_start(unit, shift, await RULES.of(unit, shift.parties.district), unit.now)
+    note = sealer.seal(body.note, subject=shift.id, field="override_note") if body.note else None
+    by: Literal["employer", "clerk"] = "employer" if caller.role == "employer" else "clerk"
+    proof = Proof(method="override", by=by, reason=body.reason, note=note)
+    attendance.start(unit, shift, by="employer" if by == "employer" else "worker", proof=proof)
+    facts = {"placement_id": shift.id, "role": caller.role, "reason": body.reason, "note": note}
+    await audit(unit, caller.id, "start without proof", **facts)
+    return _shift_view(shift, sealer)
+
+
+async def _may_start(unit: Unit, shift: Shift, rules: Rules, at: datetime) -> None:
+    """Raises `Conflict` when it may not be started at this moment, or not any more."""
     match shift.status:
         case "cancelled":
             raise Conflict("placement-cancelled", CANCELLED)
@@ -185,18 +310,22 @@ async def _may_start(unit: Unit, shift: Shift) -> None:
     cover = await unit.get(Cover, shift.id)
     if cover is None or cover.status != "active":
         raise Conflict("no-cover", NO_COVER)
-    refusal = domain.start_refusal(shift.period, unit.now, POLICY.attendance.early)
+    early = rules.early if cover.period.start == shift.period.start else timedelta(0)  # a substitute has no time before
+    refusal = domain.start_refusal(cover.period, at, early)
     if refusal:
-        opens = shift.period.start - POLICY.attendance.early
+        opens = cover.period.start - early
         raise Conflict(refusal, REFUSALS[refusal], opens=_local(opens), ends=_local(shift.period.end))
 
 
 @routes.post("/shifts/{placement_id}/end")
-async def end_shift(placement_id: str, worker: Worker, unit: InUnit, body: ShiftEnd | None = None) -> ShiftView:
+async def end_shift(
+    placement_id: str, worker: Worker, unit: InUnit, sealer: InSealer, body: ShiftEnd | None = None
+) -> ShiftView:
     """End work, now or at the planned end, whichever is first. A piece-paid worker says how many pieces it gave.
 
     A piece-paid shift that was ended automatically takes its pieces here afterwards, once.
-    409: `placement-cancelled`, `not-started`, `already-ended`.
+    An end that was made offline has the time of the device (`seen_at`), which may not be before the start.
+    409: `placement-cancelled`, `not-started`, `already-ended`, `too-old`. 422: `clock-ahead`, `ended-before-start`.
     """
     shift = await _readable(unit, Shift, placement_id, worker, SHIFT)
     pieces = body.pieces if body else None
@@ -212,9 +341,14 @@ async def end_shift(placement_id: str, worker: Worker, unit: InUnit, body: Shift
         raise Invalid("pieces", SAY_PIECES if pieces is None else NO_PIECES)
     if late:
         attendance.settle(unit, shift, unit.now, pieces=pieces)
-    else:
-        attendance.end(unit, shift, unit.now, pieces=pieces)
-    return _shift_view(shift)
+        return _shift_view(shift, sealer)
+    seen_at = body.seen_at if body else None
+    at = proofs.moment_of(seen_at, await RULES.of(unit, shift.parties.district), unit.now)
+    if shift.started_at and at < shift.started_at:
+        raise Invalid("seen_at", ENDED_BEFORE, code="ended-before-start", started=_local(shift.started_at))
+    shift.end_late_synced = seen_at is not None
+    attendance.end(unit, shift, at, pieces=pieces)
+    return _shift_view(shift, sealer)
 
 
 @routes.get("/pay")
@@ -296,9 +430,14 @@ async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:
     )
 
 
-def _shift_view(shift: Shift) -> ShiftView:
-    return ShiftView(placement_id=shift.id, gig_id=shift.parties.gig_id, **dict(shift))
+def _shift_view(shift: Shift, sealer: Sealer) -> ShiftView:
+    note = shift.proof.note and sealer.open(shift.proof.note, subject=shift.id, field="override_note")
+    proof = ProofView(**(dict(shift.proof) | {"note": note}))
+    return ShiftView(placement_id=shift.id, gig_id=shift.parties.gig_id, **(dict(shift) | {"proof": proof}))
 
 
 def _pay_view(pay: Payment) -> PayView:
     return PayView(placement_id=pay.id, status=pay.status, **pay.parties.model_dump(), **dict(pay))
+
+
+add_routes(routes, RULES)

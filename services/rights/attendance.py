@@ -1,13 +1,13 @@
 """A shift's start and end, and the pay that follows: for the worker's commands, for timers, for cancellations."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 from services.rights import domain
 from services.rights.rules import POLICY
-from services.rights.store import Payment, Shift
+from services.rights.store import Payment, Proof, RefusedStart, Shift
 from shared.contracts.rights import PayDue, ShiftEnded, ShiftMissed, ShiftStarted
 from shared.contracts.terms import PayUnit
 from shared.settings import Settings
@@ -18,13 +18,34 @@ PAY_OVERDUE = "pay-overdue"
 NO_SHOW = "no-show"
 
 
-def start(unit: Unit, shift: Shift, *, by: Literal["worker", "employer"] = "worker") -> None:
-    """The worker begins now; a shift that nobody ends is ended when it was planned to."""
-    shift.status, shift.started_at, shift.started_by = "started", unit.now, by
+REFUSED_KEPT = 10
+
+
+def start(
+    unit: Unit,
+    shift: Shift,
+    *,
+    by: Literal["worker", "employer"] = "worker",
+    at: datetime | None = None,
+    proof: Proof | None = None,
+) -> None:
+    """The worker begins, now or, by a device that had been offline, at `at`.
+
+    A shift that nobody ends is ended when it was planned to.
+    """
+    shift.status, shift.started_at, shift.started_by = "started", at or unit.now, by
+    shift.proof, shift.late_synced = proof or Proof(), at is not None
     unit.save(shift)
-    unit.publish(ShiftStarted(placement_id=shift.id, at=unit.now, by=by, **shift.parties.model_dump()))
+    unit.publish(ShiftStarted(placement_id=shift.id, at=shift.started_at, by=by, **shift.parties.model_dump()))
     unit.cancel_timer(NO_SHOW, shift.id)
     unit.set_timer(SHIFT_END, shift.id, shift.period.end)
+
+
+def refuse(unit: Unit, shift: Shift, refused: RefusedStart) -> None:
+    """Keep that somebody came with a proof that was not taken: for themselves, the employer and a clerk to see."""
+    shift.refused = [*shift.refused, refused][-REFUSED_KEPT:]
+    shift.wrong_codes += refused.code == "wrong-code"
+    unit.save(shift)
 
 
 def expect(unit: Unit, shift: Shift) -> None:
@@ -34,7 +55,7 @@ def expect(unit: Unit, shift: Shift) -> None:
 
 def missed_at(shift: Shift, heard: datetime) -> datetime:
     """When it is missed, if nobody starts it until then: at the earliest so long after we heard of it."""
-    return max(shift.arrive_by or shift.period.start, heard) + POLICY.attendance.no_show
+    return max(shift.arrive_by or shift.period.start, heard) + timedelta(minutes=shift.no_show_minutes)
 
 
 def miss(unit: Unit, shift: Shift, due_at: datetime) -> None:
@@ -42,7 +63,7 @@ def miss(unit: Unit, shift: Shift, due_at: datetime) -> None:
 
     When it is long past, we were away and nobody could start either: they have as long again.
     """
-    grace = POLICY.attendance.no_show
+    grace = timedelta(minutes=shift.no_show_minutes)
     if unit.now >= due_at + grace:
         unit.set_timer(NO_SHOW, shift.id, unit.now + grace)
         return

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+import h3
 import orjson
 
 from services.rights.rules import PayDays
@@ -46,6 +47,11 @@ def start_refusal(shift: Period, now: datetime, early: timedelta) -> Literal["to
     if now < shift.start - early:
         return "too-early"
     return "too-late" if now >= shift.end else None
+
+
+def metres(a: tuple[float, float], b: tuple[float, float]) -> float:
+    """The great-circle distance of two (lat, lon)."""
+    return float(h3.great_circle_distance(a, b, unit="m"))
 
 
 def worked_minutes(shift: Period, started: datetime, ended: datetime) -> int:

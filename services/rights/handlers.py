@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from services.rights import attendance, domain
 from services.rights.rules import POLICY
-from services.rights.store import Agreement, Cancellation, Cover, Parties, Payment, Shift
+from services.rights.store import RULES, Agreement, Cancellation, Cover, Parties, Payment, Shift
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
 from shared.contracts.terms import Period
@@ -36,7 +36,16 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
     agreement = Agreement(id=placement, parties=parties, text=text, sha256=domain.sha256(text), made_at=unit.now)
     provider = POLICY.insurance.provider
     cover = Cover(id=placement, parties=parties, provider=provider, policy_id=f"{provider}:{placement}", period=covered)
-    shift = Shift(id=placement, parties=parties, period=span, pay=event.terms.pay, arrive_by=event.arrive_by)
+    rules = await RULES.of(unit, event.district)
+    shift = Shift(
+        id=placement,
+        parties=parties,
+        period=span,
+        pay=event.terms.pay,
+        arrive_by=event.arrive_by,
+        no_show_minutes=rules.no_show_minutes,
+        timesheet_hours=rules.timesheet_hours,
+    )
     for document in (agreement, cover, shift):
         unit.save(document)
     cancelled = await unit.get(Cancellation, placement)

@@ -1,27 +1,17 @@
-"""The market's policy, policy.yaml, as typed values."""
+"""Figures of rights as typed values: the country's policy (policy.yaml), and a district's rules (rules.yaml)."""
 
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from shared.rules import COUNTRY, Figures, Shipped
+
 
 class _Rules(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Attendance(_Rules):
-    early_minutes: int = Field(ge=0)
-    no_show_minutes: int = Field(ge=1)
-
-    @property
-    def no_show(self) -> timedelta:
-        return timedelta(minutes=self.no_show_minutes)
-
-    @property
-    def early(self) -> timedelta:
-        return timedelta(minutes=self.early_minutes)
 
 
 class Insurance(_Rules):
@@ -43,9 +33,38 @@ class PayDays(_Rules):
 
 
 class Policy(_Rules):
-    attendance: Attendance
     insurance: Insurance
     pay: PayDays
 
 
-POLICY = Policy.model_validate(yaml.safe_load((Path(__file__).parent / "policy.yaml").read_text("utf-8")))
+class Rules(Figures):
+    """How a district takes attendance; rules.yaml says what each figure means."""
+
+    early_minutes: Annotated[int, Field(ge=0, le=120)]
+    no_show_minutes: Annotated[int, Field(ge=1, le=240)]
+    proof: Literal["required", "optional"]
+    radius_m: Annotated[int, Field(ge=10, le=10_000)]
+    max_wrong_codes: Annotated[int, Field(ge=1, le=100)]
+    clock_skew_seconds: Annotated[int, Field(ge=0, le=900)]
+    late_sync_hours: Annotated[int, Field(ge=1, le=168)]
+    timesheet_hours: Annotated[int, Field(ge=1, le=168)]
+
+    @property
+    def early(self) -> timedelta:
+        return timedelta(minutes=self.early_minutes)
+
+    @property
+    def clock_skew(self) -> timedelta:
+        return timedelta(seconds=self.clock_skew_seconds)
+
+    @property
+    def late_sync(self) -> timedelta:
+        return timedelta(hours=self.late_sync_hours)
+
+
+def _data(name: str) -> Any:
+    return yaml.safe_load(Path(__file__).with_name(name).read_text("utf-8"))
+
+
+POLICY = Policy.model_validate(_data("policy.yaml"))
+SHIPPED = (Shipped(COUNTRY, _data("rules.yaml")),)

@@ -7,11 +7,17 @@ from typing import Any, ClassVar, Literal, TypeVar
 from pydantic import BaseModel
 from pymongo import IndexModel
 
+from services.rights.rules import SHIPPED, Rules
 from shared.auth import Caller
 from shared.contracts.terms import Pay, PayMode, Period
+from shared.rulebook import RuleBook, RuleVersion
 from shared.unit import Document, Unit
 
 ShiftStatus = Literal["planned", "started", "ended", "cancelled", "missed"]
+ProofMethod = Literal["none", "code", "geofence", "employer", "override"]
+OverrideReason = Literal["no-device", "device-fails", "no-signal", "wrong-place", "other"]
+SheetStatus = Literal["open", "disputed", "approved", "settled"]
+DisputeReason = Literal["came-late", "left-early", "was-away", "stayed-longer", "other"]
 
 
 class Parties(BaseModel):
@@ -64,15 +70,45 @@ class Cover(OfPlacement):
     withdrawn_at: datetime | None = None
 
 
+class Proof(BaseModel):
+    """How a shift's start was proven. No position is kept, only how far it was from the workplace, in metres.
+
+    `code`: that of the work site. `geofence`: a position near it. `employer`: its word that the worker is here.
+    `override`: the word of an employer or clerk (`by`), in place of a proof, for a reason; `note`, what they wrote, is
+    sealed. `none`: the worker's own word.
+    """
+
+    method: ProofMethod = "none"
+    distance_m: int | None = None
+    by: Literal["worker", "employer", "clerk"] = "worker"
+    reason: OverrideReason | None = None
+    note: bytes | None = None
+
+
+class RefusedStart(BaseModel):
+    """A check-in with a proof that was not taken: when it was made by the device's word, when it came, and why not."""
+
+    made_at: datetime
+    came_at: datetime
+    code: str
+    method: ProofMethod
+    distance_m: int | None = None
+
+
 class Shift(OfPlacement):
     """The work itself. `automatic` when it was ended by its planned end or by a cancellation, not by the worker.
 
     `missed`: nobody came, and nobody can start it any more. `arrive_by` of a substitute, who came for somebody else;
     `started_by` is who said that work began. `pieces` are as the worker counts them; for other pay than piece pay there
     are none.
+
+    `late_synced`: the start was made offline, at the device's time, and came later; `end_late_synced` the same of the
+    end. `refused` are the last check-ins that were not taken, `wrong_codes` how many codes were not the work site's.
+    `no_show_minutes` and `timesheet_hours` are the district's figures of when the placement was made.
     """
 
     collection = "shifts"
+    indexes: ClassVar = [*OfPlacement.indexes, IndexModel([("parties.gig_id", 1)])]
 
     period: Period
     pay: Pay
@@ -80,10 +116,17 @@ class Shift(OfPlacement):
     arrive_by: datetime | None = None
     started_at: datetime | None = None
     started_by: Literal["worker", "employer"] = "worker"
+    proof: Proof = Proof()
+    late_synced: bool = False
+    refused: list[RefusedStart] = []
+    wrong_codes: int = 0
     ended_at: datetime | None = None
+    end_late_synced: bool = False
     minutes: int | None = None
     pieces: int | None = None
     automatic: bool = False
+    no_show_minutes: int = 10
+    timesheet_hours: int = 24
 
 
 class Payment(OfPlacement):
@@ -115,7 +158,9 @@ class Cancellation(Document):
     compensation_fen: int = 0
 
 
-DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Payment, Cancellation]
+DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Payment, Cancellation, RuleVersion]
+
+RULES = RuleBook(Rules, SHIPPED)
 
 P = TypeVar("P", bound=OfPlacement)
 

@@ -36,6 +36,7 @@ FOR_OTHERS = {
     "notify.delivery-made.v1": "for operators: that a person was told",
     "notify.delivery-failed.v1": "for operators: that a person could not be told",
     "rights.shift-ended.v1": "for statistics of hours worked",
+    "rights.timesheet-approved.v1": "for statistics of hours worked",
 }
 """Events that no service of ours reacts to, and whom they are for."""
 

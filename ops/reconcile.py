@@ -646,6 +646,13 @@ TIMED = (
     ),
     Timed(
         "rights",
+        rights.Timesheet,
+        attendance.TIMESHEET,
+        lambda now: {"status": "open"},
+        lambda sheet, now: sheet.answer_by if sheet.status == "open" else None,
+    ),
+    Timed(
+        "rights",
         rights.Payment,
         attendance.PAY_OVERDUE,
         lambda now: {"confirmed_at": None, "overdue": False},

@@ -31,7 +31,17 @@ from shared.contracts.posting import (
     GigTerms,
     ReviewDecided,
 )
-from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftMissed, ShiftStarted
+from shared.contracts.rights import (
+    AgreementMade,
+    PayConfirmed,
+    PayCorrected,
+    PayDue,
+    PayOverdue,
+    ShiftMissed,
+    ShiftStarted,
+    TimesheetDisputed,
+    TimesheetSettled,
+)
 from shared.reactions import Reactions
 from shared.unit import Document, Unit
 
@@ -191,7 +201,10 @@ def _placement(
     | AgreementMade
     | ShiftStarted
     | ShiftMissed
+    | TimesheetDisputed
+    | TimesheetSettled
     | PayDue
+    | PayCorrected
     | PayConfirmed
     | PayOverdue,
 ) -> str:
@@ -222,6 +235,24 @@ async def tell_of_pay(event: PayDue, unit: Unit) -> None:
     facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at, "reason": event.reason}
     for part in BOTH:
         await tell(unit, event, part, facts, context=_placement(event))
+
+
+@react.to(TimesheetDisputed, needs=people("worker"))
+async def tell_of_disputed_hours(event: TimesheetDisputed, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"minutes": event.minutes, "claimed_minutes": event.claimed_minutes}
+    await tell(unit, event, "worker", facts, context=_placement(event))
+
+
+@react.to(TimesheetSettled, needs=people(*BOTH))
+async def tell_of_settled_hours(event: TimesheetSettled, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"minutes": event.minutes}, context=_placement(event))
+
+
+@react.to(PayCorrected, needs=people(*BOTH))
+async def tell_of_corrected_pay(event: PayCorrected, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"amount_fen": event.amount_fen}, context=_placement(event))
 
 
 @react.to(PayConfirmed, needs=people("employer"))

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 from services.rights import domain
 from services.rights.rules import POLICY
-from services.rights.store import Payment, Proof, RefusedStart, Shift
-from shared.contracts.rights import PayDue, ShiftEnded, ShiftMissed, ShiftStarted
+from services.rights.store import Payment, Proof, RefusedStart, Shift, Timesheet
+from shared.contracts.rights import PayCorrected, PayDue, ShiftEnded, ShiftMissed, ShiftStarted
 from shared.contracts.terms import PayUnit
 from shared.settings import Settings
 from shared.unit import Unit
@@ -16,6 +16,7 @@ from shared.unit import Unit
 SHIFT_END = "shift-end"
 PAY_OVERDUE = "pay-overdue"
 NO_SHOW = "no-show"
+TIMESHEET = "timesheet"
 
 
 REFUSED_KEPT = 10
@@ -93,10 +94,22 @@ def end(
     unit.publish(
         ShiftEnded(placement_id=shift.id, at=shift.ended_at, minutes=shift.minutes, **shift.parties.model_dump())
     )
+    if shift.minutes:
+        _ask(unit, shift, started, shift.ended_at, shift.minutes)
     if compensation_fen:
         compensate(unit, shift, compensation_fen)
     elif shift.pay.unit != PayUnit.piece or pieces is not None:
         settle(unit, shift, shift.ended_at, pieces=pieces)
+
+
+def _ask(unit: Unit, shift: Shift, started: datetime, ended: datetime, minutes: int) -> None:
+    """The employer has so long from now to answer for the minutes."""
+    answer_by = unit.now + timedelta(hours=shift.timesheet_hours)
+    sheet = Timesheet(
+        id=shift.id, parties=shift.parties, started_at=started, ended_at=ended, minutes=minutes, answer_by=answer_by
+    )
+    unit.save(sheet)
+    unit.set_timer(TIMESHEET, shift.id, answer_by)
 
 
 def awaits_pieces(shift: Shift) -> bool:
@@ -108,9 +121,37 @@ def settle(unit: Unit, shift: Shift, known_at: datetime, *, pieces: int | None) 
     """What is owed is known since `known_at`: it falls due from then. Nothing is due for no work."""
     shift.pieces = pieces
     unit.save(shift)
+    _owe(unit, shift, _amount(shift, shift.minutes or 0), known_at, "work")
+
+
+def correct(unit: Unit, shift: Shift, owed: Payment | None, minutes: int) -> None:
+    """A settled timesheet has so many minutes: what is owed for the work follows, until it was confirmed.
+
+    It stays due when it was. Where nothing is owed any more, there is nothing to pay or to be late with.
+    """
+    if owed is None or owed.reason != "work" or owed.confirmed_at:
+        return
+    amount = _amount(shift, minutes)
+    if amount == owed.amount_fen:
+        return
+    owed.amount_fen = amount
+    unit.save(owed)
+    unit.publish(
+        PayCorrected(
+            placement_id=shift.id,
+            amount_fen=amount,
+            due_at=owed.due_at,
+            **shift.parties.model_dump(exclude={"gig_id"}),
+        )
+    )
+    if not amount:
+        unit.delete(owed)
+        unit.cancel_timer(PAY_OVERDUE, owed.id)
+
+
+def _amount(shift: Shift, minutes: int) -> int:
     part = shift.period.minutes if shift.arrive_by else None
-    amount = domain.amount_fen(shift.pay, shift.minutes or 0, pieces or 0, of_minutes=part)
-    _owe(unit, shift, amount, known_at, "work")
+    return domain.amount_fen(shift.pay, minutes, shift.pieces or 0, of_minutes=part)
 
 
 def compensate(unit: Unit, shift: Shift, amount_fen: int) -> None:

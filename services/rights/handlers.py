@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable
 
-from services.rights import attendance, domain
+from services.rights import attendance, domain, hours
 from services.rights.rules import POLICY
-from services.rights.store import RULES, Agreement, Cancellation, Cover, Parties, Payment, Shift
+from services.rights.store import RULES, Agreement, Cancellation, Cover, Parties, Payment, Shift, Timesheet
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
 from shared.contracts.terms import Period
@@ -120,6 +120,14 @@ async def miss_shift(timer: Timer, unit: Unit) -> None:
     shift = await unit.get(Shift, timer.subject)
     if shift and shift.status == "planned":
         attendance.miss(unit, shift, timer.due_at)
+
+
+@react.at(attendance.TIMESHEET)
+async def approve_unanswered(timer: Timer, unit: Unit) -> None:
+    """The employer did not answer in time. An answer and this both change the one timesheet: the first counts."""
+    sheet = await unit.get(Timesheet, timer.subject)
+    if sheet and sheet.status == "open":
+        hours.approve(unit, sheet, by="deadline", at=timer.due_at)
 
 
 @react.at(attendance.PAY_OVERDUE)

@@ -129,6 +129,32 @@ class Shift(OfPlacement):
     timesheet_hours: int = 24
 
 
+class Timesheet(OfPlacement):
+    """What was worked, for the employer to answer until `answer_by`. None where no minute was worked.
+
+    `minutes` as the shift recorded them. `open`, then `approved` (by the employer, or `deadline`: nobody answered), or
+    `disputed`: the employer says `claimed_minutes`, for a reason; then `settled` at `settled_minutes`, by the worker
+    who agrees or by a clerk. `note` and `grounds`, what the employer and the clerk wrote, are sealed.
+    """
+
+    collection = "timesheets"
+
+    started_at: datetime
+    ended_at: datetime
+    minutes: int
+    answer_by: datetime
+    status: SheetStatus = "open"
+    approved_by: Literal["employer", "deadline"] | None = None
+    answered_at: datetime | None = None
+    claimed_minutes: int | None = None
+    reason: DisputeReason | None = None
+    note: bytes | None = None
+    settled_by: Literal["worker", "clerk"] | None = None
+    settled_at: datetime | None = None
+    settled_minutes: int | None = None
+    grounds: bytes | None = None
+
+
 class Payment(OfPlacement):
     """What the employer owes for a shift, or for having cancelled it late. The market follows the money; it never
     holds it."""
@@ -158,7 +184,7 @@ class Cancellation(Document):
     compensation_fen: int = 0
 
 
-DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Payment, Cancellation, RuleVersion]
+DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Timesheet, Payment, Cancellation, RuleVersion]
 
 RULES = RuleBook(Rules, SHIPPED)
 

@@ -58,6 +58,52 @@ class ShiftEnded(Event, topic="rights.shift", type="rights.shift-ended.v1", subj
     minutes: int
 
 
+class TimesheetApproved(
+    Event, topic="rights.shift", type="rights.timesheet-approved.v1", subject="placement_id", key="worker_id"
+):
+    """The minutes stand as recorded: the employer said so, or (`deadline`) did not answer in time."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    minutes: int
+    by: Literal["employer", "deadline"]
+    at: Instant
+
+
+class TimesheetDisputed(
+    Event, topic="rights.shift", type="rights.timesheet-disputed.v1", subject="placement_id", key="worker_id"
+):
+    """The employer says that it was `claimed_minutes` and not `minutes`. Pay stays as it is until that is settled."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    minutes: int
+    claimed_minutes: int
+    reason: Code
+    at: Instant
+
+
+class TimesheetSettled(
+    Event, topic="rights.shift", type="rights.timesheet-settled.v1", subject="placement_id", key="worker_id"
+):
+    """A disputed timesheet has its `minutes`: the worker agreed to the employer's, or a clerk decided."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    minutes: int
+    by: Literal["worker", "clerk"]
+    at: Instant
+
+
 class PayDue(Event, topic="rights.pay", type="rights.pay-due.v1", subject="placement_id", key="worker_id"):
     """The employer owes the worker this amount by `due_at`. No money passes through the market.
 
@@ -71,6 +117,20 @@ class PayDue(Event, topic="rights.pay", type="rights.pay-due.v1", subject="place
     amount_fen: Fen
     due_at: Instant
     reason: Code = "work"
+
+
+class PayCorrected(Event, topic="rights.pay", type="rights.pay-corrected.v1", subject="placement_id", key="worker_id"):
+    """A settled timesheet has other minutes than were recorded: this is owed in place of the amount before.
+
+    It is due when that was; 0 where nothing is owed any more. What was confirmed is not corrected.
+    """
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    amount_fen: Fen
+    due_at: Instant
 
 
 class PayConfirmed(Event, topic="rights.pay", type="rights.pay-confirmed.v1", subject="placement_id", key="worker_id"):

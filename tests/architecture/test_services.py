@@ -193,6 +193,9 @@ OPEN = {
         "GET /board": "the public screen: counts only",
         "GET /rules": "what a market goes by is no secret",
     },
+    "rights": {
+        "GET /rules": "what a market goes by is no secret",
+    },
 }
 """The routes that need no token, and why."""
 

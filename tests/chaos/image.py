@@ -22,7 +22,7 @@ KEPT = {
     "posting": ("employers", "gigs", "placements", "_timers"),
     "workers": ("workers", "presences", "_timers"),
     "matching": ("gigs", "seats", "waiting", "profiles", "blocks", "commitments", "offers", "placements", "_timers"),
-    "rights": ("agreements", "covers", "shifts", "payments", "cancellations", "_timers"),
+    "rights": ("agreements", "covers", "shifts", "timesheets", "payments", "cancellations", "_timers"),
     "notify": ("messages", "mailboxes", "deliveries", "gigs", "standings", "_timers"),
 }
 """The collections that are compared, by database."""

@@ -27,7 +27,9 @@ OUTWARD = {
     "attendance-asked",
     "agreement-made",
     "shift-missed",
+    "timesheet-disputed",
     "pay-due",
+    "pay-corrected",
     "pay-overdue",
     "employer-verified",
     "employer-verification-ending",
@@ -47,6 +49,9 @@ OF_PLACEMENTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("shift-missed", BOTH, ("at",)),
     ("attendance-confirmed", ("employer",), ("at",)),
     ("pay-due", BOTH, ("amount_fen", "due_at", "reason")),
+    ("timesheet-disputed", ("worker",), ("minutes", "claimed_minutes")),
+    ("timesheet-settled", BOTH, ("minutes",)),
+    ("pay-corrected", BOTH, ("amount_fen",)),
     ("pay-confirmed", ("employer",), ("amount_fen",)),
     ("pay-overdue", BOTH, ("amount_fen", "due_at")),
 )
@@ -330,7 +335,10 @@ def rights(log: Log) -> Documents:
     overdue = {said.subject for said in log["pay-overdue"]}
     confirmed = {said.subject: said.body["at"] for said in log["pay-confirmed"]}
     announced = {said.subject: said.body for said in log["agreement-made"]}
-    found: Documents = {"agreements": {}, "covers": {}, "shifts": {}, "payments": {}, "cancellations": {}}
+    corrected = {said.subject: said.body["amount_fen"] for said in log["pay-corrected"]}
+    sheets = log.last("timesheet-approved", "timesheet-disputed", "timesheet-settled")
+    kinds = ("agreements", "covers", "shifts", "timesheets", "payments", "cancellations")
+    found: Documents = {kind: {} for kind in kinds}
     timers: dict[str, Fields] = {}
     for id, said in log.made.items():
         body, void = said.body, log.cancelled.get(id)
@@ -369,12 +377,17 @@ def rights(log: Log) -> Documents:
         }
         if status == "started":
             timers[f"shift-end:{id}"] = {"due_at": body["terms"]["period"]["end"]}
+        if id in ended and ended[id]["minutes"]:
+            answer = sheets[id].type.removeprefix("timesheet-") if id in sheets else "open"
+            found["timesheets"][id] = {"parties": parties, "minutes": ended[id]["minutes"], "status": answer}
+            if answer == "open":
+                timers[f"timesheet:{id}"] = {}  # its time depends on when rights ended the shift
         if status == "planned":
             timers[f"no-show:{id}"] = {}  # its time depends on when rights heard of the placement
-        if id in due:
+        if id in due and corrected.get(id) != 0:
             found["payments"][id] = {
                 "parties": parties,
-                "amount_fen": due[id]["amount_fen"],
+                "amount_fen": corrected.get(id, due[id]["amount_fen"]),
                 "mode": body["terms"]["pay"]["mode"],
                 "reason": due[id].get("reason", "work"),
                 "due_at": due[id]["due_at"],

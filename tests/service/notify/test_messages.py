@@ -27,7 +27,17 @@ from shared.contracts.posting import (
     GigReopened,
     ReviewDecided,
 )
-from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftMissed, ShiftStarted
+from shared.contracts.rights import (
+    AgreementMade,
+    PayConfirmed,
+    PayCorrected,
+    PayDue,
+    PayOverdue,
+    ShiftMissed,
+    ShiftStarted,
+    TimesheetDisputed,
+    TimesheetSettled,
+)
 from shared.testing import Harness
 from tests.service.notify.story import EMPLOYER, WORKER, messages, reach, said, told
 
@@ -43,6 +53,9 @@ JOURNEY = [
     said(GigFilled),
     said(ShiftStarted),
     said(PayDue),
+    said(TimesheetDisputed),
+    said(TimesheetSettled),
+    said(PayCorrected),
     said(PayOverdue),
     said(PayConfirmed),
     said(PlacementCancelled),
@@ -72,6 +85,8 @@ TOLD = [
     ("offer-expired", "worker"),
     ("offer-made", "worker"),
     ("pay-confirmed", "employer"),
+    ("pay-corrected", "employer"),
+    ("pay-corrected", "worker"),
     ("pay-due", "employer"),
     ("pay-due", "worker"),
     ("pay-overdue", "employer"),
@@ -84,6 +99,9 @@ TOLD = [
     ("shift-missed", "employer"),
     ("shift-missed", "worker"),
     ("shift-started", "employer"),
+    ("timesheet-disputed", "worker"),
+    ("timesheet-settled", "employer"),
+    ("timesheet-settled", "worker"),
 ]
 
 

@@ -72,7 +72,7 @@ async def test_paid_then_confirmed_is_never_overdue(rights: Harness) -> None:
     assert await post(rights, "confirm") == (200, "confirmed")
     assert await post(rights, "confirm") == (409, "already-confirmed")
     assert await post(rights, "paid") == (409, "already-confirmed")
-    assert await rights.runtime.store.db["_timers"].count_documents({}) == 0
+    assert await rights.runtime.store.db["_timers"].count_documents({"name": PAY_OVERDUE}) == 0
     await rights.later(days=3)
     [confirmed] = await rights.published(PayConfirmed)
     assert (confirmed.amount_fen, confirmed.at) == (16_000, MORNING + timedelta(hours=10))

@@ -55,7 +55,7 @@ class Sender:
     """Sends deliveries through their channels; `claim` and `deliver` are one round."""
 
     def __init__(self, runtime: Runtime, channels: Mapping[Via, Channel]) -> None:
-        self._store, self._tracer, self._channels = runtime.store, runtime.tracer, channels
+        self._store, self._tracer, self.channels = runtime.store, runtime.tracer, channels
         self._sealer = runtime.sealer
         self._zone = ZoneInfo(runtime.settings.zone)
         self._receipted = RECEIPTED if runtime.settings.receipts_token.get_secret_value() else frozenset()
@@ -132,13 +132,13 @@ class Sender:
         known = [message for message in messages if message]
         if point is None or not known:
             return "contact-withdrawn"
-        if delivery.channel not in self._channels:
+        if delivery.channel not in self.channels:
             return "no-channel"
         texts = await texts_of(loaded, known, point.language, self._zone)
         text = digest(texts, point.language) if len(texts) > 1 else texts[0]
         address = self._sealer.open(point.sealed, subject=delivery.person_id, field="address")
         try:
-            await self._channels[delivery.channel].send(address, text, delivery.id)
+            await self.channels[delivery.channel].send(address, text, delivery.id)
         except Rejected:
             return "rejected"
         return None

@@ -105,7 +105,7 @@ ADDRESSES: Mapping[Via, tuple[re.Pattern[str], tuple[str, str]]] = {
         ("must be an e-mail address", "应为电子邮件地址"),
     ),
     "webhook": (
-        re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?(/[!-\"$-~]*)?"),
+        re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[1-5]?[0-9]{1,4})?(/[!-\"$-~]*)?"),
         ("must be an https address without a user or fragment", "应为 https 地址，不含用户信息和片段"),
     ),
     "wecom": (re.compile(r"[0-9A-Za-z-]{16,64}"), ("must be the key of a group's robot", "应为群机器人的 key")),

@@ -80,7 +80,10 @@ class Webhook:
 
     async def send(self, address: str, text: str, idempotency_key: str) -> None:
         where, _, secret = address.partition("#")
-        url = httpx.URL(where)
+        try:
+            url = httpx.URL(where)
+        except httpx.InvalidURL:
+            raise Rejected from None
         if url.scheme != "https" and not self._local:
             raise Rejected
         ip = await self._resolved(url.host, url.port or (443 if url.scheme == "https" else 80))
@@ -110,7 +113,7 @@ class Webhook:
         """An address of the host. Raises `Rejected` when any that it has is not for everybody to reach."""
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError):
+        except (OSError, OverflowError, UnicodeError):
             raise Retry("unreachable") from None
         addresses = [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
         if not all(open_to_all(each) or (self._local and ip_address(each).is_loopback) for each in addresses):

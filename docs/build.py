@@ -35,6 +35,8 @@ FOR_OTHERS = {
     "matching.offer-declined.v1": "for statistics; matching itself has freed the seat",
     "notify.delivery-made.v1": "for operators: that a person was told",
     "notify.delivery-failed.v1": "for operators: that a person could not be told",
+    "notify.alert-raised.v1": "for whoever shows alerts; notify itself tells those near",
+    "notify.notice-posted.v1": "for whoever shows what stations say; notify itself tells the group",
     "rights.shift-ended.v1": "for statistics of hours worked",
     "rights.timesheet-approved.v1": "for statistics of hours worked",
 }

@@ -9,6 +9,9 @@ class Settings(BaseSettings):
 
     `secret` is a base64 text of 32 bytes from which the keys for stored personal data are derived.
     `mongo_url` needs a replica set: units are transactions.
+    `sms_url`, `voice_url` and `smtp_url` (smtp:// or smtps://, with a user's name and password or without) are the
+    region's providers of messages; a channel whose address is empty is not there. With `receipts_token` providers say
+    that a message arrived. `webhooks_may_be_local`, for tests and local stacks: a webhook may name this machine.
     """
 
     model_config = SettingsConfigDict(env_prefix="KUAIZHAO_", extra="ignore")
@@ -24,6 +27,12 @@ class Settings(BaseSettings):
     issuer: str = "https://kuaizhao.local"
     audience: str = "kuaizhao"
     sms_url: str = "http://127.0.0.1:8100/sms"
+    voice_url: str = ""
+    smtp_url: SecretStr = SecretStr("")
+    email_from: str = "kuaizhao@localhost"
+    wecom_url: str = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send"
+    webhooks_may_be_local: bool = False
+    receipts_token: SecretStr = SecretStr("")
     secret: SecretStr = SecretStr("")
     operator_password: SecretStr = SecretStr("")
     zone: str = "Asia/Shanghai"

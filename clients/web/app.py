@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clients.city.places import city
 from clients.web.events import Feed, Tail, open_topics
-from clients.web.sms import Sent, Sms, SmsSink
+from clients.web.sms import Posted, Sent, Sms, SmsSink
 from clients.web.traces import TraceStore, decode
 from shared.http import install_errors, language_of
 from shared.problems import Missing, Problem, Text
@@ -223,9 +223,27 @@ async def send_sms(sms: Sms, has: InHand) -> dict[str, str]:
     return {"message_id": has.sms.take(sms).message_id}
 
 
+@routes.post("/sms/voice", status_code=202)
+async def call(sms: Sms, has: InHand) -> dict[str, str]:
+    """A provider that would call the number and read the text."""
+    return {"message_id": has.sms.take(sms, "voice").message_id}
+
+
+@routes.post("/sms/webhook", status_code=202)
+async def take_posted(posted: Posted, has: InHand) -> dict[str, str]:
+    """The receiver of a webhook."""
+    return {"message_id": has.sms.take_posted(posted).message_id}
+
+
+@routes.get("/sms/latest")
+async def latest(has: InHand) -> list[Sent]:
+    """The latest messages of SMS, voice and webhooks, the newest first."""
+    return has.sms.latest(100)
+
+
 @routes.get("/sms")
 async def read_sms(to: str, has: InHand) -> list[Sent]:
-    """The messages for a number, the newest last."""
+    """The messages and calls for a number, the newest last."""
     # A plus sign that a client did not escape arrives as a blank.
     return has.sms.sent_to("+" + to[1:] if to.startswith(" ") else to)
 

@@ -1,8 +1,12 @@
-"""An SMS provider's HTTP API, played in memory, so that codes and notices can be read where there is no provider."""
+"""Providers' HTTP APIs, played in memory, so that codes and notices can be read where there is no provider.
+
+SMS and voice ask alike; a webhook's receiver is played too. E-mail has no HTTP of its own and is not here.
+"""
 
 from collections import OrderedDict
 from datetime import datetime
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, StringConstraints
 
@@ -20,8 +24,16 @@ class Sms(BaseModel):
     idempotency_key: Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
+class Posted(BaseModel):
+    """What notify posts to a webhook. The same `id` again is the same message."""
+
+    id: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    text: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+
+
 class Sent(BaseModel):
     message_id: str
+    channel: Literal["sms", "voice", "webhook"]
     to: str
     text: str
     at: datetime
@@ -34,12 +46,19 @@ class SmsSink:
         self._most = most
         self._sent: OrderedDict[str, Sent] = OrderedDict()
 
-    def take(self, sms: Sms) -> Sent:
+    def take(self, sms: Sms, channel: Literal["sms", "voice"] = "sms") -> Sent:
         """Keep the message, once per idempotency key; the oldest go when there are too many."""
-        sent = self._sent.get(sms.idempotency_key)
+        return self._take(sms.idempotency_key, channel, sms.to, sms.text)
+
+    def take_posted(self, posted: Posted) -> Sent:
+        """The same for what was posted to a webhook; to whom, its receiver does not know."""
+        return self._take(posted.id, "webhook", "", posted.text)
+
+    def _take(self, key: str, channel: Literal["sms", "voice", "webhook"], to: str, text: str) -> Sent:
+        sent = self._sent.get(key)
         if sent is None:
-            sent = Sent(message_id=clock.new_id(), to=sms.to, text=sms.text, at=clock.now())
-            self._sent[sms.idempotency_key] = sent
+            sent = Sent(message_id=clock.new_id(), channel=channel, to=to, text=text, at=clock.now())
+            self._sent[key] = sent
             while len(self._sent) > self._most:
                 self._sent.popitem(last=False)
         return sent
@@ -47,3 +66,7 @@ class SmsSink:
     def sent_to(self, phone: str) -> list[Sent]:
         """The messages for a number, the newest last."""
         return [sent for sent in self._sent.values() if sent.to == phone]
+
+    def latest(self, most: int) -> list[Sent]:
+        """The latest messages of all channels, the newest first."""
+        return list(islice(reversed(self._sent.values()), most))

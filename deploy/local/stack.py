@@ -100,6 +100,8 @@ class Stack:
             "VALKEY_URL": self.valkey_url,
             "OTLP_URL": f"{self.url('web')}/otlp" if "web" in self.parts else "",
             "SMS_URL": f"{self.url('web')}/sms",
+            "VOICE_URL": f"{self.url('web')}/sms/voice",
+            "WEBHOOKS_MAY_BE_LOCAL": "true",
             "JWKS_URL": f"{self.url('identity')}/api/identity/.well-known/jwks.json",
             "GATEWAY": self.gateway,
             "ISSUER": ISSUER,

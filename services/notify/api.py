@@ -1,28 +1,64 @@
-"""Notify over HTTP: a person's contact point, their messages, and the live stream of them."""
+"""Notify over HTTP: contact points and preferences, a person's messages and the live stream of them; what many hear."""
 
 import asyncio
+import hmac
+import re
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing, suppress
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import datetime, timedelta
+from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo
 
-from fastapi import Header, Query, Request
+from fastapi import Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
-from pydantic import BaseModel, ConfigDict, StringConstraints, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pymongo.errors import PyMongoError
 from starlette.types import Message as AsgiMessage
 from starlette.types import Send
 
-from services.notify.domain import masked
+from services.notify.broadcast import post_notice, raise_alert
+from services.notify.channels import may_post_to
+from services.notify.domain import ORDER, Via, masked
 from services.notify.live import Live
-from services.notify.store import Contact, Message, last_of, messages_before, texts_of
-from services.notify.texts import Language
-from shared.auth import Anyone
+from services.notify.rules import Hour
+from services.notify.store import (
+    RULES,
+    Alert,
+    Contact,
+    Delivery,
+    Gig,
+    Member,
+    Message,
+    Notice,
+    Point,
+    Preferences,
+    alerts_on,
+    last_of,
+    messages_before,
+    texts_of,
+)
+from services.notify.telling import take_receipt
+from services.notify.texts import TEMPLATES, Language
+from shared import clock
+from shared.audit import audit
+from shared.auth import Anyone, Clerk, Worker
+from shared.contracts.notify import AlertKind
+from shared.contracts.terms import Instant
+from shared.districts import GivenDistrict
 from shared.http import InUnit, Routes, language_of
-from shared.problems import Missing, Problem, Text
+from shared.problems import Conflict, Forbidden, Invalid, Missing, Problem, Text
+from shared.rulebook import add_routes
 from shared.sealed import Sealer
 from shared.service import Runtime
 from shared.unit import Unit
@@ -39,19 +75,80 @@ RETRY_MS = 2000
 STREAMS_EACH = 5
 RECENT = 20
 
+LASTS_AT_MOST = timedelta(days=7)
+GROUPS_EACH = 20
+
 CONTACT = Text("contact point", "联系方式")
+DELIVERY = Text("message on its way", "发送中的消息")
+GIG = Text("gig", "岗位")
+NEEDED = Text("is needed: a webhook's posts are signed with it", "为必填项：用于对 webhook 请求签名")
+NOT_OUTSIDE = Text(
+    "must be https, and a host that the whole Internet reaches: no private, local or reserved address",
+    "须为 https，且主机可从公网访问；不得为内网、本机或保留地址",
+)
+NOT_A_PROVIDER = Text("The token is not the one that providers share with us.", "令牌与服务商约定的不符。")
+NOT_YOUR_DISTRICT = Text("This is for a clerk of that district.", "仅限该区县的工作人员操作。")
+NOT_SO_LONG = Text("must lie ahead, and at most {most} days", "须在将来，且不超过 {most} 天")
+GROUPS = Text("You are in {most} groups already. Leave one.", "您已加入 {most} 个驿站群，请先退出一个。")
 TOO_MANY = Text("You have {most} live streams open already. Close one.", "您已打开 {most} 个实时消息流，请先关闭一个。")
 
 
+_PHONE = (
+    re.compile(r"\+[1-9][0-9]{7,14}"),
+    ("must be a number as in E.164: + and 8 to 15 digits", "应为 E.164 号码：+ 加 8 至 15 位数字"),
+)
+ADDRESSES: Mapping[Via, tuple[re.Pattern[str], tuple[str, str]]] = {
+    "sms": _PHONE,
+    "voice": _PHONE,
+    "email": (
+        re.compile(r"[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,190}\.[A-Za-z]{2,63}"),
+        ("must be an e-mail address", "应为电子邮件地址"),
+    ),
+    "webhook": (
+        re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[1-5]?[0-9]{1,4})?(/[!-\"$-~]*)?"),
+        ("must be an https address without a user or fragment", "应为 https 地址，不含用户信息和片段"),
+    ),
+    "wecom": (re.compile(r"[0-9A-Za-z-]{16,64}"), ("must be the key of a group's robot", "应为群机器人的 key")),
+}
+"""What an address of a channel looks like, and how that is said."""
+
+
+def _kind(kind: str) -> str:
+    if kind not in TEMPLATES or not TEMPLATES[kind].outward:
+        raise Said("must be a kind of message that is sent outside", "应为可对外发送的消息类型")
+    return kind
+
+
+Kind = Annotated[str, AfterValidator(_kind)]
+PublicText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=300)]
+Station = Annotated[str, Path(pattern=r"^[1-9][0-9]{5}-[a-z0-9-]{1,60}$", description="a station's id")]
+
+
 class ContactForm(BaseModel):
-    """How a person wishes to be told: a phone number as in E.164, and their consent."""
+    """How a person wishes to be told, by one channel, and their consent.
+
+    `address`: a phone number as in E.164 (sms, voice), an e-mail address, an https address (webhook), or the key of a
+    group's robot (wecom). A webhook's posts are signed with `secret`, which is the person's to choose.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
-    channel: Literal["sms"]
-    address: Annotated[str, StringConstraints(pattern=r"^\+[1-9][0-9]{7,14}$")]
+    channel: Via
+    address: Annotated[str, StringConstraints(max_length=500)]
     language: Language
     consent: bool
+    secret: Annotated[str, StringConstraints(pattern=r"^[!-~]{24,200}$")] | None = None
+
+    @field_validator("address")
+    @classmethod
+    def _of_the_channel(cls, address: str, known: ValidationInfo) -> str:
+        channel: Via | None = known.data.get("channel")
+        if channel is None:
+            return address
+        pattern, right = ADDRESSES[channel]
+        if not pattern.fullmatch(address):
+            raise Said(*right)
+        return address
 
     @field_validator("consent")
     @classmethod
@@ -60,14 +157,113 @@ class ContactForm(BaseModel):
             raise Said("must be true: nobody is written to without their consent", "须为 true：未经同意不得发送消息")
         return consent
 
+    @field_validator("secret")
+    @classmethod
+    def _of_a_webhook(cls, secret: str | None, known: ValidationInfo) -> str | None:
+        if (known.data.get("channel") == "webhook") != (secret is not None):
+            raise Said("is for a webhook, and needed there", "仅用于 webhook，且为必填项")
+        return secret
+
 
 class ContactView(BaseModel):
     """A contact point, its address masked."""
 
-    channel: Literal["sms"]
+    channel: Via
     address: str
     language: Language
     consented_at: datetime
+
+
+class PreferencesForm(BaseModel):
+    """How a person wishes to be told, beside where; the whole of it. What is left out is as the market's rules say.
+
+    `order`: which channel is tried first, and which stand in for it in turn. `channels`: for a kind of message the
+    channels that it takes in place of those; none: it stays in the list of messages. `digest`: kinds that are gathered
+    and sent once a day; not urgent ones. `quiet_from` and `quiet_until`: hours of the region's day without messages
+    that can wait, such as 22:00 and 06:00; equal: there are none.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    order: Annotated[list[Via], Field(max_length=len(ORDER))] = []
+    channels: dict[Kind, Annotated[list[Via], Field(max_length=len(ORDER))]] = {}
+    digest: Annotated[list[Kind], Field(max_length=len(TEMPLATES))] = []
+    quiet_from: Hour | None = None
+    quiet_until: Hour | None = None
+
+    @field_validator("digest")
+    @classmethod
+    def _can_wait(cls, digest: list[str]) -> list[str]:
+        if urgent := sorted(kind for kind in digest if TEMPLATES[kind].urgent):
+            raise Said(f"must not have what is urgent: {', '.join(urgent)}", f"不得包含紧急消息：{'、'.join(urgent)}")
+        return list(dict.fromkeys(digest))
+
+    @model_validator(mode="after")
+    def _both_hours(self) -> Self:
+        if (self.quiet_from is None) != (self.quiet_until is None):
+            raise Said("quiet_from and quiet_until belong together", "quiet_from 与 quiet_until 须同时填写")
+        return self
+
+
+class ReceiptForm(BaseModel):
+    """What a provider knows of a message: `delivery_id` is the idempotency key that it came with."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    delivery_id: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    outcome: Literal["delivered", "failed"]
+
+
+class NoticeForm(BaseModel):
+    """Something urgent for a station's group, in both languages; about a gig or not. After `until` nobody is told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    zh: PublicText
+    en: PublicText
+    gig_id: Annotated[str, StringConstraints(min_length=1, max_length=100)] | None = None
+    until: Instant
+
+
+class NoticeView(BaseModel):
+    notice_id: str
+    station_id: str
+    gig_id: str | None
+    zh: str
+    en: str
+    at: datetime
+    until: datetime
+
+
+class AlertForm(BaseModel):
+    """A verified warning to those within `radius_m` metres of a place (WGS 84), in both languages, until it is over.
+
+    The text is public: it names no private person.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: AlertKind
+    district: GivenDistrict
+    lat: Annotated[float, Field(ge=-90, le=90)]
+    lon: Annotated[float, Field(ge=-180, le=180)]
+    radius_m: Annotated[int, Field(ge=100, le=50_000)]
+    zh: PublicText
+    en: PublicText
+    until: Instant
+
+
+class AlertView(BaseModel):
+    alert_id: str
+    kind: AlertKind
+    district: str
+    lat: float
+    lon: float
+    radius_m: int
+    zh: str
+    en: str
+    at: datetime
+    until: datetime
 
 
 class MessageView(BaseModel):
@@ -87,47 +283,185 @@ class MessagePage(BaseModel):
 
 @routes.put("/contact")
 async def set_contact(form: ContactForm, caller: Anyone, unit: InUnit, request: Request) -> ContactView:
-    """Set where and in which language the caller is told of things outside this service."""
+    """Set where and in which language the caller is told of things by a channel outside this service.
+
+    It takes the place of the channel's contact point before; those of other channels stay.
+    """
+    runtime: Runtime = request.app.state.runtime
+    if form.channel == "webhook":
+        if form.secret is None:
+            raise Invalid("secret", NEEDED)
+        if not (may_post_to(form.address) or runtime.settings.webhooks_may_be_local):
+            raise Invalid("address", NOT_OUTSIDE)
     sealer: Sealer = request.app.state.sealer
-    contact = Contact(
-        id=caller.id,
+    address = f"{form.address}#{form.secret}" if form.secret else form.address
+    point = Point(
         channel=form.channel,
-        sealed=sealer.seal(form.address, subject=caller.id, field="address"),
+        sealed=sealer.seal(address, subject=caller.id, field="address"),
         blind=sealer.blind(form.address, field="address"),
         language=form.language,
         consented_at=unit.now,
     )
-    before = await unit.get(Contact, caller.id)
-    if before:
-        contact.version = before.version
+    contact = await unit.get(Contact, caller.id) or Contact(id=caller.id, points=[])
+    contact.put(point)
     unit.save(contact)
-    return _contact_view(contact, form.address)
+    return _contact_view(sealer, caller.id, point)
 
 
 @routes.get("/contact")
 async def read_contact(caller: Anyone, unit: InUnit, request: Request) -> ContactView:
+    """The caller's first contact point."""
     contact = await unit.get(Contact, caller.id)
     if contact is None:
         raise Missing(CONTACT)
-    sealer: Sealer = request.app.state.sealer
-    return _contact_view(contact, sealer.open(contact.sealed, subject=caller.id, field="address"))
+    return _contact_view(request.app.state.sealer, caller.id, contact.points[0])
+
+
+@routes.get("/contacts")
+async def list_contacts(caller: Anyone, unit: InUnit, request: Request) -> list[ContactView]:
+    """All of the caller's contact points."""
+    contact = await unit.get(Contact, caller.id)
+    return [_contact_view(request.app.state.sealer, caller.id, point) for point in contact.points] if contact else []
 
 
 @routes.delete("/contact", status_code=204)
 async def withdraw_contact(caller: Anyone, unit: InUnit) -> None:
-    """Withdraw consent: nothing more is sent outside, not even what is on its way."""
+    """Withdraw consent for all channels: nothing more is sent outside, not even what is on its way."""
     contact = await unit.get(Contact, caller.id)
     if contact:
         unit.delete(contact)
 
 
-def _contact_view(contact: Contact, address: str) -> ContactView:
+@routes.delete("/contacts/{channel}", status_code=204)
+async def withdraw_channel(channel: Via, caller: Anyone, unit: InUnit) -> None:
+    """Withdraw consent for one channel."""
+    contact = await unit.get(Contact, caller.id)
+    if contact is None:
+        return
+    contact.points = [point for point in contact.points if point.channel != channel]
+    if contact.points:
+        unit.save(contact)
+    else:
+        unit.delete(contact)
+
+
+def _contact_view(sealer: Sealer, person_id: str, point: Point) -> ContactView:
+    address = sealer.open(point.sealed, subject=person_id, field="address").partition("#")[0]
     return ContactView(
-        channel=contact.channel,
+        channel=point.channel,
         address=masked(address),
-        language=contact.language,
-        consented_at=contact.consented_at,
+        language=point.language,
+        consented_at=point.consented_at,
     )
+
+
+@routes.put("/preferences")
+async def set_preferences(form: PreferencesForm, caller: Anyone, unit: InUnit) -> PreferencesForm:
+    """Set how the caller is told: kinds by channel, the order of channels, quiet hours, what is gathered for a day."""
+    before = await unit.get(Preferences, caller.id)
+    unit.save(Preferences(id=caller.id, version=before.version if before else 0, **form.model_dump()))
+    return form
+
+
+@routes.get("/preferences")
+async def read_preferences(caller: Anyone, unit: InUnit) -> PreferencesForm:
+    wishes = await unit.get(Preferences, caller.id) or Preferences(id=caller.id)
+    return PreferencesForm(**wishes.model_dump(include=set(PreferencesForm.model_fields)))
+
+
+@routes.post("/receipts", status_code=204)
+async def receive_receipt(form: ReceiptForm, unit: InUnit, request: Request) -> None:
+    """A provider says that a message arrived or did not, with the token that it shares with us as its bearer.
+
+    Again, it changes nothing. 404 for a message that is not known.
+    """
+    runtime: Runtime = request.app.state.runtime
+    token = runtime.settings.receipts_token.get_secret_value()
+    given = request.headers.get("authorization", "").removeprefix("Bearer ")
+    if not token or not hmac.compare_digest(token.encode(), given.encode()):
+        raise Problem(401, "invalid-token", NOT_A_PROVIDER)
+    delivery = await unit.get(Delivery, form.delivery_id)
+    if delivery is None:
+        raise Missing(DELIVERY)
+    await take_receipt(unit, delivery, arrived=form.outcome == "delivered")
+
+
+# --- groups and alerts -----------------------------------------------------------------------------------------------
+
+
+@routes.get("/groups")
+async def list_groups(worker: Worker, unit: InUnit) -> list[str]:
+    """The stations whose groups the caller is in."""
+    return sorted(member.station_id for member in await unit.find(Member, {"person_id": worker.id}))
+
+
+@routes.put("/groups/{station_id}/membership", status_code=204)
+async def join_group(station_id: Station, worker: Worker, unit: InUnit) -> None:
+    """Hear of a station's urgent gigs from now on."""
+    id = f"{station_id}/{worker.id}"
+    if await unit.get(Member, id) is None:
+        if await unit.count(Member, {"person_id": worker.id}) >= GROUPS_EACH:
+            raise Conflict("too-many-groups", GROUPS, most=GROUPS_EACH)
+        unit.save(Member(id=id, station_id=station_id, person_id=worker.id, at=unit.now))
+
+
+@routes.delete("/groups/{station_id}/membership", status_code=204)
+async def leave_group(station_id: Station, worker: Worker, unit: InUnit) -> None:
+    if member := await unit.get(Member, f"{station_id}/{worker.id}"):
+        unit.delete(member)
+
+
+@routes.post("/groups/{station_id}/notices", status_code=201)
+async def post_to_group(station_id: Station, form: NoticeForm, clerk: Clerk, unit: InUnit) -> NoticeView:
+    """Tell a station's group something urgent: each member once, at any hour. By a clerk of the station's district.
+
+    404 `not-found` for a gig that is not known.
+    """
+    district = station_id.partition("-")[0]
+    if not clerk.covers(district):
+        raise Forbidden(NOT_YOUR_DISTRICT)
+    _ends_soon(form.until, unit)
+    if form.gig_id and await unit.get(Gig, form.gig_id) is None:
+        raise Missing(GIG)
+    notice = Notice(
+        id=clock.new_id(), station_id=station_id, district=district, at=unit.now, by=clerk.id, **form.model_dump()
+    )
+    post_notice(unit, notice)
+    await audit(unit, clerk.id, "notice posted", notice_id=notice.id, station_id=station_id)
+    return NoticeView(notice_id=notice.id, **notice.model_dump(include=set(NoticeView.model_fields)))
+
+
+@routes.post("/alerts", status_code=201)
+async def post_alert(form: AlertForm, clerk: Clerk, unit: InUnit) -> AlertView:
+    """Warn those who wait for work within a radius, and those who come while it lasts: each once, at any hour.
+
+    By a clerk of the district, whose act says that it is verified.
+    """
+    if not clerk.covers(form.district):
+        raise Forbidden(NOT_YOUR_DISTRICT)
+    _ends_soon(form.until, unit)
+    alert = Alert(id=clock.new_id(), at=unit.now, by=clerk.id, **form.model_dump())
+    raise_alert(unit, alert)
+    await audit(unit, clerk.id, "alert raised", alert_id=alert.id, district=alert.district)
+    return _alert_view(alert)
+
+
+@routes.get("/alerts")
+async def list_alerts(unit: InUnit) -> list[AlertView]:
+    """The alerts that last. Public."""
+    return [_alert_view(alert) for alert in await alerts_on(unit)]
+
+
+def _ends_soon(until: datetime, unit: Unit) -> None:
+    if not unit.now < until <= unit.now + LASTS_AT_MOST:
+        raise Invalid("until", NOT_SO_LONG, most=LASTS_AT_MOST.days)
+
+
+def _alert_view(alert: Alert) -> AlertView:
+    return AlertView(alert_id=alert.id, **alert.model_dump(include=set(AlertView.model_fields)))
+
+
+# --- messages --------------------------------------------------------------------------------------------------------
 
 
 @routes.get("/messages")
@@ -215,3 +549,6 @@ async def _language(unit: Unit, person_id: str, request: Request) -> Language:
     if contact:
         return contact.language
     return "en" if language_of(request) == "en" else "zh"
+
+
+add_routes(routes, RULES)

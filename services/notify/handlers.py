@@ -1,14 +1,15 @@
 """Who is told of what. Each handler saves messages; sending them is the sender's work, showing them the stream's."""
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable
 
+import h3
 import structlog
-from opentelemetry import propagate
 
+from services.notify.broadcast import near, spread_alert, spread_notice, tell_of_alert
 from services.notify.domain import about, kind_of
-from services.notify.store import Contact, Delivery, Gig, Mailbox, Message, Standing
-from services.notify.texts import TEMPLATES, Fact, Part
+from services.notify.store import Gig, Message, Presence, Standing, alerts_on
+from services.notify.telling import needed, tell
+from services.notify.texts import Fact, Part
 from shared.contracts import Event
 from shared.contracts.matching import (
     AttendanceAsked,
@@ -42,77 +43,19 @@ from shared.contracts.rights import (
     TimesheetDisputed,
     TimesheetSettled,
 )
+from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
 from shared.reactions import Reactions
-from shared.unit import Document, Unit
+from shared.unit import Document, Timer, Unit
 
 log = structlog.get_logger()
 react = Reactions()
 
 BOTH: tuple[Part, ...] = ("worker", "employer")
 
-GIVE_UP_AFTER = timedelta(hours=6)
-"""A message that could not be sent for so long is of no more use outside; it stays in the person's list."""
-
 WORTH_TELLING = frozenset({"filled", "closed", "unconfirmed"})
 """Ends of an offer that its worker hears of; of the others they know, or they matter to nobody."""
 
 Documents = Iterable[tuple[type[Document], str]]
-
-
-async def tell(
-    unit: Unit,
-    event: Event,
-    part: Part,
-    facts: Mapping[str, Fact],
-    *,
-    person: str | None = None,
-    turn: str = "",
-    context: str | None = None,
-    until: datetime | None = None,
-) -> None:
-    """Save one message for one person about one event, and its delivery if they wish to be told outside too.
-
-    Once per person and event: the same event again finds its message and leaves all as it is. `turn` tells apart events
-    of one kind and subject; `context` names the event whose facts are needed too; after `until` it is not worth a
-    delivery.
-    """
-    person = person or str(getattr(event, f"{part}_id"))
-    identity = f"{about(event)}{turn}"
-    key = f"{identity}:{person}"
-    if await unit.get(Message, key):
-        return
-    mailbox = await unit.get(Mailbox, person) or Mailbox(id=person)
-    mailbox.last += 1
-    unit.save(mailbox)
-    message = Message(
-        id=key,
-        person_id=person,
-        sequence=mailbox.last,
-        part=part,
-        kind=kind_of(event),
-        facts=dict(facts),
-        refs={name: getattr(event, name) for name in ("offer_id", "gig_id", "placement_id") if hasattr(event, name)},
-        context=f"{context}:{person}" if context else None,
-        at=unit.now,
-    )
-    unit.save(message)
-    unit.nudge(person)
-    contact = await unit.get(Contact, person)
-    if contact and TEMPLATES[message.kind].outward:
-        trace: dict[str, str] = {}
-        propagate.inject(trace)
-        delivery = Delivery(
-            id=f"{key}:{contact.channel}",
-            person_id=person,
-            message_id=key,
-            about=identity,
-            channel=contact.channel,
-            due_at=unit.now,
-            give_up_at=min(filter(None, (until, unit.now + GIVE_UP_AFTER))),
-            trace=trace,
-            at=unit.now,
-        )
-        unit.save(delivery)
 
 
 def people(*parts: Part) -> Callable[[Event], Documents]:
@@ -121,7 +64,8 @@ def people(*parts: Part) -> Callable[[Event], Documents]:
     def of(event: Event) -> Documents:
         for part in parts:
             person = str(getattr(event, f"{part}_id"))
-            yield from ((Message, f"{about(event)}:{person}"), (Mailbox, person), (Contact, person))
+            yield Message, f"{about(event)}:{person}"
+            yield from needed(person)
 
     return of
 
@@ -348,3 +292,37 @@ async def tell_of_closed_gig(event: GigClosed, unit: Unit) -> None:
     if gig:
         facts = {"title": gig.title, "reason": event.reason}
         await tell(unit, event, "employer", facts, person=gig.employer_id)
+
+
+# --- alerts and notices ----------------------------------------------------------------------------------------------
+
+
+@react.to(WorkerCheckedIn, needs=lambda event: [(Presence, event.presence_id)])
+async def remember_presence(event: WorkerCheckedIn, unit: Unit) -> None:
+    """Whoever comes near an alert that lasts is told of it, as those were who had been there before."""
+    lat, lon = h3.cell_to_latlng(event.cell)
+    presence = await unit.get(Presence, event.presence_id)
+    where = {"type": "Point", "coordinates": [lon, lat]}
+    version = presence.version if presence else 0
+    unit.save(
+        Presence(id=event.presence_id, worker_id=event.worker_id, where=where, until=event.until, version=version)
+    )
+    for alert in await alerts_on(unit):
+        if event.until > unit.now and near(alert, event.cell):
+            await tell_of_alert(unit, alert, event.worker_id)
+
+
+@react.to(WorkerCheckedOut, needs=lambda event: [(Presence, event.presence_id)])
+async def forget_presence(event: WorkerCheckedOut, unit: Unit) -> None:
+    if presence := await unit.get(Presence, event.presence_id):
+        unit.delete(presence)
+
+
+@react.at("alert")
+async def spread(timer: Timer, unit: Unit) -> None:
+    await spread_alert(unit, timer)
+
+
+@react.at("notice")
+async def spread_to_group(timer: Timer, unit: Unit) -> None:
+    await spread_notice(unit, timer)

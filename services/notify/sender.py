@@ -9,20 +9,33 @@ due again, and is sent again under the same key, so the channel passes it on onc
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
 import httpx
 import structlog
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 
-from services.notify.channels import TIMEOUT_SECONDS, Channel, Rejected, Retry, SmsGateway
-from services.notify.domain import pause
+from services.notify.channels import (
+    TIMEOUT_SECONDS,
+    Channel,
+    Rejected,
+    Retry,
+    SmsGateway,
+    Smtp,
+    VoiceGateway,
+    Webhook,
+    WeComRobot,
+    webhook_client,
+)
+from services.notify.domain import Via, pause
 from services.notify.store import Contact, Delivery, Message, deliveries_due, load_with_contexts, texts_of
+from services.notify.telling import ending, fall_back
+from services.notify.texts import digest
 from shared import clock
-from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.faults import fault_point
 from shared.service import Runtime
+from shared.settings import Settings
 from shared.tasks import end_tasks
 from shared.telemetry import span_from
 from shared.unit import Unit
@@ -34,14 +47,18 @@ AT_ONCE = 25
 IDLE_SECONDS = 0.25
 LEASE = timedelta(seconds=30)
 
+RECEIPTED: frozenset[Via] = frozenset({"sms", "voice"})
+"""The channels whose providers say that a message arrived, where they have been given a token to say it with."""
+
 
 class Sender:
     """Sends deliveries through their channels; `claim` and `deliver` are one round."""
 
-    def __init__(self, runtime: Runtime, channels: Mapping[str, Channel]) -> None:
-        self._store, self._tracer, self._channels = runtime.store, runtime.tracer, channels
+    def __init__(self, runtime: Runtime, channels: Mapping[Via, Channel]) -> None:
+        self._store, self._tracer, self.channels = runtime.store, runtime.tracer, channels
         self._sealer = runtime.sealer
         self._zone = ZoneInfo(runtime.settings.zone)
+        self._receipted = RECEIPTED if runtime.settings.receipts_token.get_secret_value() else frozenset()
         self._turn = asyncio.Lock()
 
     async def run(self) -> None:
@@ -77,7 +94,7 @@ class Sender:
         """Send what was claimed side by side, and mark what has ended while the rest goes on."""
         unit = self._store.reading()
         await unit.load(Contact, [delivery.person_id for delivery in claimed])
-        await load_with_contexts(unit, [delivery.message_id for delivery in claimed])
+        await load_with_contexts(unit, [id for each in claimed for id in (each.message_id, *each.gathers)])
         sending = {asyncio.create_task(self._send(delivery, unit)) for delivery in claimed}
         try:
             while sending:
@@ -110,13 +127,18 @@ class Sender:
         if clock.now() >= delivery.give_up_at:
             return "too-late"
         contact = await loaded.get(Contact, delivery.person_id)
-        message = await loaded.get(Message, delivery.message_id)
-        if contact is None or message is None:
+        point = contact.point(delivery.channel) if contact else None
+        messages = [await loaded.get(Message, id) for id in delivery.gathers or [delivery.message_id]]
+        known = [message for message in messages if message]
+        if point is None or not known:
             return "contact-withdrawn"
-        [text] = await texts_of(loaded, [message], contact.language, self._zone)
-        address = self._sealer.open(contact.sealed, subject=contact.id, field="address")
+        if delivery.channel not in self.channels:
+            return "no-channel"
+        texts = await texts_of(loaded, known, point.language, self._zone)
+        text = digest(texts, point.language) if len(texts) > 1 else texts[0]
+        address = self._sealer.open(point.sealed, subject=delivery.person_id, field="address")
         try:
-            await self._channels[delivery.channel].send(address, text, delivery.id)
+            await self.channels[delivery.channel].send(address, text, delivery.id)
         except Rejected:
             return "rejected"
         return None
@@ -143,7 +165,11 @@ class Sender:
                 kept.state = "failed" if reason else "made"
                 unit.save(kept)
                 with use_span(end.span):
-                    unit.publish(_ending(kept, reason, unit.now))
+                    unit.publish(ending(kept, reason, unit.now))
+                    if reason:
+                        await fall_back(unit, kept, unit.now)
+                    elif kept.urgent and kept.channel in self._receipted:
+                        await fall_back(unit, kept, unit.now + timedelta(seconds=kept.patience_seconds))
 
         if ends:
             await self._store.transact(mark)
@@ -159,16 +185,20 @@ class _End:
     again: Retry | None = None
 
 
-def _ending(delivery: Delivery, reason: str | None, at: datetime) -> DeliveryMade | DeliveryFailed:
-    facts = {
-        "delivery_id": delivery.id,
-        "person_id": delivery.person_id,
-        "about": delivery.about,
-        "channel": delivery.channel,
+def channels_of(settings: Settings, client: httpx.AsyncClient, to_webhooks: httpx.AsyncClient) -> dict[Via, Channel]:
+    """The channels that this region has: those whose provider's address is set, and those that need none."""
+    channels: dict[Via, Channel] = {
+        "sms": SmsGateway(settings.sms_url, client),
+        "webhook": Webhook(to_webhooks, local=settings.webhooks_may_be_local),
+        "wecom": WeComRobot(settings.wecom_url, client),
     }
-    return DeliveryFailed(**facts, reason=reason, at=at) if reason else DeliveryMade(**facts, at=at)
+    if settings.voice_url:
+        channels["voice"] = VoiceGateway(settings.voice_url, client)
+    if settings.smtp_url.get_secret_value():
+        channels["email"] = Smtp(settings.smtp_url.get_secret_value(), settings.email_from)
+    return channels
 
 
 async def send_forever(runtime: Runtime) -> None:
-    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
-        await Sender(runtime, {"sms": SmsGateway(runtime.settings.sms_url, client)}).run()
+    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client, webhook_client() as to_webhooks:
+        await Sender(runtime, channels_of(runtime.settings, client, to_webhooks)).run()

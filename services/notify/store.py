@@ -1,34 +1,87 @@
 """What notify remembers: how to reach a person, what it told them, and what is still on its way to their phone."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import ClassVar, Literal
+from functools import cache
+from typing import Any, ClassVar, Literal
 from zoneinfo import ZoneInfo
 
+from pydantic import BaseModel, model_validator
 from pymongo import IndexModel
 
+from services.notify.domain import EARTH_M, Via
+from services.notify.rules import SHIPPED, Rules
 from services.notify.texts import Fact, Facts, Language, Part, say
+from shared.contracts.notify import AlertKind
+from shared.rulebook import RuleBook, RuleVersion
+from shared.settings import Settings
 from shared.unit import Document, Unit
 
 MESSAGE_DAYS = 180
 DELIVERY_DAYS = 30
 
 
-class Contact(Document):
-    """A person's contact point, with their consent to be told through it. The id is the person's."""
+class Point(BaseModel):
+    """Where one channel reaches a person, with their consent: an address, sealed under the person's id.
 
-    collection = "contacts"
-    indexes: ClassVar = [IndexModel("blind")]
+    A webhook's address carries the secret that its posts are signed with, behind a `#`: a fragment is never sent.
+    """
 
-    channel: Literal["sms"]
+    channel: Via
     sealed: bytes
     blind: str
     language: Language
     consented_at: datetime
 
 
+class Contact(Document):
+    """A person's contact points, one for each channel, sealed. The id is the person's; who has none has no contact."""
+
+    collection = "contacts"
+    indexes: ClassVar = [IndexModel("points.blind")]
+
+    points: list[Point]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_when_there_was_one(cls, row: Any) -> Any:
+        if isinstance(row, Mapping) and "points" not in row:
+            return {**row, "points": [{name: row.get(name) for name in Point.model_fields}]}
+        return row
+
+    @property
+    def language(self) -> Language:
+        """The language in which they read what is not sent to a certain point."""
+        return self.points[0].language
+
+    def point(self, channel: Via) -> Point | None:
+        return next((point for point in self.points if point.channel == channel), None)
+
+    def put(self, point: Point) -> None:
+        """Take the place of the channel's point before, or come behind the others."""
+        self.points = [point if each.channel == point.channel else each for each in self.points]
+        if point not in self.points:
+            self.points.append(point)
+
+
+class Preferences(Document):
+    """How a person wishes to be told, beside where. The id is the person's.
+
+    `order` of channels goes before ours; `channels` says for a kind of message which it takes, none at all when empty;
+    what is of a kind in `digest` is gathered for a day. `quiet_from` and `quiet_until` stand for the rules' hours.
+    """
+
+    collection = "preferences"
+
+    order: list[Via] = []
+    channels: dict[str, list[Via]] = {}
+    digest: list[str] = []
+    quiet_from: str | None = None
+    quiet_until: str | None = None
+
+
 class Mailbox(Document):
-    """How many messages a person has had; the id is the person's.
+    """How many messages a person has had, and how many went outside on `day`; the id is the person's.
 
     Every message passes this one document, so a person's messages are committed in the order of their numbers: who has
     read up to a number has missed none below it.
@@ -37,6 +90,8 @@ class Mailbox(Document):
     collection = "mailboxes"
 
     last: int = 0
+    day: str = ""
+    outward: int = 0
 
 
 class Message(Document):
@@ -66,6 +121,10 @@ class Delivery(Document):
     """A message on its way to a contact point. The id is the key under which the channel takes it once.
 
     `due_at` is when it is tried next; whoever tries moves it on first, so that it is not tried by two at once.
+
+    `made`: the provider took it; `delivered`: and says that it arrived; `spared`: it stood in for one that did.
+    `others` are the channels that stand in, in their order; each gives up after `patience_seconds` while there are any,
+    and the last at `until`. `gathers` are the messages of a digest, of which `message_id` is the first.
     """
 
     collection = "deliveries"
@@ -77,13 +136,18 @@ class Delivery(Document):
     person_id: str
     message_id: str
     about: str
-    channel: Literal["sms"]
-    state: Literal["waiting", "made", "failed"] = "waiting"
+    channel: Via
+    state: Literal["waiting", "made", "delivered", "failed", "spared"] = "waiting"
     due_at: datetime
     give_up_at: datetime
     attempts: int = 0
     trace: dict[str, str]
     at: datetime
+    urgent: bool = False
+    others: list[Via] = []
+    patience_seconds: int = 0
+    until: datetime | None = None
+    gathers: list[str] = []
 
 
 class Gig(Document):
@@ -105,7 +169,80 @@ class Standing(Document):
     suspensions: int = 0
 
 
-DOCUMENTS: list[type[Document]] = [Contact, Mailbox, Message, Delivery, Gig, Standing]
+class Presence(Document):
+    """Where a person waits for work, as the middle of a cell of about 170 m; gone when they no longer do.
+
+    A personal trait that is not sealed, since it is searched by distance. The id is the presence's.
+    """
+
+    collection = "presences"
+    indexes: ClassVar = [
+        IndexModel([("where", "2dsphere"), ("worker_id", 1)]),
+        IndexModel("until", expireAfterSeconds=0),
+    ]
+
+    worker_id: str
+    where: dict[str, Any]
+    until: datetime
+
+
+class Member(Document):
+    """A person in a station's group. The id is `<station>/<person>`."""
+
+    collection = "members"
+    indexes: ClassVar = [IndexModel([("station_id", 1), ("person_id", 1)]), IndexModel("person_id")]
+
+    station_id: str
+    person_id: str
+    at: datetime
+
+
+class Alert(Document):
+    """A warning to those near a place while it lasts. Its text is public: a clerk wrote it for everybody."""
+
+    collection = "alerts"
+    indexes: ClassVar = [IndexModel("until")]
+
+    kind: AlertKind
+    district: str
+    lat: float
+    lon: float
+    radius_m: int
+    zh: str
+    en: str
+    at: datetime
+    until: datetime
+    by: str
+
+
+class Notice(Document):
+    """What a clerk tells a station's group, about a gig or not. Its text is public."""
+
+    collection = "notices"
+    indexes: ClassVar = [IndexModel([("station_id", 1), ("at", -1)])]
+
+    station_id: str
+    district: str
+    gig_id: str | None
+    zh: str
+    en: str
+    at: datetime
+    until: datetime
+    by: str
+
+
+DOCUMENTS: list[type[Document]] = [
+    *(Contact, Preferences, Mailbox, Message, Delivery, Gig, Standing),
+    *(Presence, Member, Alert, Notice, RuleVersion),
+]
+
+RULES = RuleBook(Rules, SHIPPED)
+
+
+@cache
+def zone() -> ZoneInfo:
+    """The zone whose hours and days count: KUAIZHAO_ZONE."""
+    return ZoneInfo(Settings().zone)
 
 
 async def messages_after(unit: Unit, person_id: str, sequence: int, limit: int) -> list[Message]:
@@ -146,3 +283,30 @@ async def texts_of(unit: Unit, messages: Sequence[Message], language: Language, 
         facts: Facts = {**(context.facts if context else {}), **message.facts}
         texts.append(say(message.kind, message.part, language, facts, zone))
     return texts
+
+
+# --- who is told together --------------------------------------------------------------------------------------------
+async def people_near(unit: Unit, alert: Alert, after: str, limit: int) -> list[str]:
+    """Who waits for work within an alert's radius, by id, beginning behind one."""
+    circle = {"$centerSphere": [[alert.lon, alert.lat], alert.radius_m / EARTH_M]}
+    rows = await unit.aggregate(
+        Presence,
+        [
+            {"$match": {"where": {"$geoWithin": circle}, "until": {"$gt": unit.now}, "worker_id": {"$gt": after}}},
+            {"$group": {"_id": "$worker_id"}},
+            {"$sort": {"_id": 1}},
+            {"$limit": limit},
+        ],
+    )
+    return [row["_id"] for row in rows]
+
+
+async def members_of(unit: Unit, station_id: str, after: str, limit: int) -> list[str]:
+    """A station's group by the people's ids, beginning behind one."""
+    query = {"station_id": station_id, "person_id": {"$gt": after}}
+    return [each.person_id for each in await unit.find(Member, query, sort=[("person_id", 1)], limit=limit)]
+
+
+async def alerts_on(unit: Unit) -> list[Alert]:
+    """The alerts that last, the oldest first."""
+    return await unit.find(Alert, {"until": {"$gt": unit.now}}, sort=[("at", 1)])

@@ -1,6 +1,6 @@
 """Sentences for people: templates.yaml, checked when it is read, and how their facts are written out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -26,11 +26,15 @@ class Sentence(BaseModel):
 
 
 class Template(BaseModel):
-    """What is said of one kind of event to whom. `words` gives codes among the facts their words."""
+    """What is said of one kind of event to whom. `words` gives codes among the facts their words.
+
+    `urgent`: it goes out at any hour, and beyond a day's most.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     outward: bool
+    urgent: bool = False
     words: Mapping[str, Mapping[str, Sentence]] = {}
     worker: Sentence | None = None
     employer: Sentence | None = None
@@ -51,6 +55,11 @@ class Template(BaseModel):
 TEMPLATES: Mapping[str, Template] = TypeAdapter(dict[str, Template]).validate_python(
     yaml.safe_load((Path(__file__).parent / "templates.yaml").read_text("utf-8"))
 )
+
+DIGEST = Sentence(zh="今日消息 {count} 条：{texts}", en="{count} messages of today: {texts}")
+MORE = Sentence(zh="……另有 {count} 条，请在应用内查看。", en="… and {count} more in the app.")
+DIGEST_LENGTH = 900
+"""Of characters; a provider of SMS takes a thousand as one message in parts."""
 
 A_GIG = Sentence(zh="零工", en="your gig")
 """Stands for a title that is not known, when an event overtook the one that tells it."""
@@ -82,6 +91,8 @@ def say(kind: str, part: Part, language: Language, facts: Facts, zone: ZoneInfo)
     # A message from before a fact was added says what its absence meant.
     known |= {name: words["other"].in_(language) for name, words in template.words.items() if "other" in words}
     for name, fact in facts.items():
+        if name == f"text_{language}":
+            known["text"] = fact
         words = template.words.get(name)
         if isinstance(fact, datetime):
             known[name] = _Moment(fact.astimezone(zone), language)
@@ -92,3 +103,15 @@ def say(kind: str, part: Part, language: Language, facts: Facts, zone: ZoneInfo)
         else:
             known[name] = fact
     return template.sentence(part).in_(language).format_map(known)
+
+
+def digest(texts: Sequence[str], language: Language) -> str:
+    """The messages of a day as one, as many as have room."""
+    kept = list(texts[:1])
+    for text in texts[1:]:
+        if sum(map(len, kept)) + len(text) > DIGEST_LENGTH:
+            break
+        kept.append(text)
+    if more := len(texts) - len(kept):
+        kept.append(MORE.in_(language).format(count=more))
+    return DIGEST.in_(language).format(count=len(texts), texts=("" if language == "zh" else " ").join(kept))

@@ -1,7 +1,13 @@
-"""What notify says of the messages it sent: that, never what or to which address."""
+"""What notify says of the messages it sent: that, never what or to which address. And what it tells many at once."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from shared.contracts import Event
-from shared.contracts.terms import Instant
+from shared.contracts.terms import Cell, District, Instant
+
+AlertKind = Literal["safety", "fraud"]
 
 
 class DeliveryMade(
@@ -27,3 +33,26 @@ class DeliveryFailed(
     channel: str
     reason: str
     at: Instant
+
+
+class AlertRaised(Event, topic="notify.alert", type="notify.alert-raised.v1", subject="alert_id", key="district"):
+    """A clerk warns those near a place, by its cell, until a time. Its words are public, at /api/notify/alerts."""
+
+    alert_id: str
+    kind: AlertKind
+    district: District
+    cell: Cell
+    radius_m: Annotated[int, Field(gt=0)]
+    at: Instant
+    until: Instant
+
+
+class NoticePosted(Event, topic="notify.notice", type="notify.notice-posted.v1", subject="notice_id", key="district"):
+    """A clerk tells a station's group something urgent, about a gig or not. Its words are the group's."""
+
+    notice_id: str
+    station_id: str
+    district: District
+    gig_id: str | None = None
+    at: Instant
+    until: Instant

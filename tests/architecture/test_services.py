@@ -196,6 +196,11 @@ OPEN = {
     "rights": {
         "GET /rules": "what a market goes by is no secret",
     },
+    "notify": {
+        "GET /alerts": "warnings are for everyone to read",
+        "GET /rules": "what a market goes by is no secret",
+        "POST /receipts": "a provider's, with the token that it shares with us",
+    },
 }
 """The routes that need no token, and why."""
 

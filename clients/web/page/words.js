@@ -58,7 +58,7 @@ const WORDS = {
       time: "超时", filled: "已招满", closed: "岗位已关闭", gone: "求职者已离开", busy: "时间冲突", employer: "用人单位",
       expired: "到期", suspended: "单位被暂停", worker: "本人", replaced: "重新签到", placed: "已有安排", market: "市场",
     },
-    channels: { stream: "站内", sms: "短信", app: "站内", "in-app": "站内" },
+    channels: { stream: "站内", sms: "短信", voice: "语音电话", email: "邮件", webhook: "Webhook", wecom: "企业微信群", app: "站内", "in-app": "站内" },
   },
   en: {
     name: "Kuaizhao",
@@ -118,7 +118,7 @@ const WORDS = {
       expired: "expired", suspended: "employer suspended", worker: "by the worker", replaced: "checked in again", placed: "placed",
       market: "by the market",
     },
-    channels: { stream: "in-app", sms: "SMS", app: "in-app", "in-app": "in-app" },
+    channels: { stream: "in-app", sms: "SMS", voice: "call", email: "e-mail", webhook: "webhook", wecom: "WeCom group", app: "in-app", "in-app": "in-app" },
   },
 };
 
@@ -156,6 +156,8 @@ const EVENTS = {
   "rights.pay-overdue": { zh: "工资逾期", en: "Pay overdue", with: ["amount"] },
   "notify.delivery-made": { zh: "通知送达", en: "Notice delivered", with: ["channel"], quiet: true },
   "notify.delivery-failed": { zh: "通知未送达", en: "Notice not delivered", with: ["channel"] },
+  "notify.alert-raised": { zh: "安全提醒", en: "Alert raised", with: [] },
+  "notify.notice-posted": { zh: "驿站通知", en: "Station notice", with: [] },
 };
 
 const SERVICES = ["gateway", "identity", "posting", "workers", "matching", "rights", "notify"];

@@ -1,4 +1,4 @@
-"""A small SMS provider on a real port, which does what a test asks of it."""
+"""A small provider on a real port, of SMS, voice or what is posted, which does what a test asks of it."""
 
 import asyncio
 import json
@@ -12,22 +12,28 @@ Turn = int | Literal["hang", "cut", "taken-but-cut", "answer-twice"]
 
 
 class Sink:
-    """`asked` is every request in order, `passed_on` what reached a phone: once for each idempotency key."""
+    """`asked` is every request in order, `passed_on` what reached a phone: once for each idempotency key.
+
+    `heads` and `raw` are the requests as they came, `says` the body of each answer.
+    """
 
     def __init__(self) -> None:
         self.asked: list[dict[str, Any]] = []
         self.passed_on: dict[str, dict[str, Any]] = {}
         self.turns: deque[Turn] = deque()
         self.headers: dict[str, str] = {}
+        self.heads: list[str] = []
+        self.raw: list[bytes] = []
+        self.says = b""
         self.url = ""
         self._open: set[asyncio.StreamWriter] = set()
 
     @property
     def asked_by_key(self) -> Counter[str]:
-        return Counter(body["idempotency_key"] for body in self.asked)
+        return Counter(_key(body) for body in self.asked)
 
     def _take(self, body: dict[str, Any]) -> None:
-        self.passed_on.setdefault(body["idempotency_key"], body)
+        self.passed_on.setdefault(_key(body), body)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
@@ -41,9 +47,12 @@ class Sink:
             writer.close()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
-        length = int(head.partition("content-length: ")[2].partition("\r\n")[0])
-        body = json.loads(await reader.readexactly(length))
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
+        raw = await reader.readexactly(length)
+        body = json.loads(raw)
+        self.heads.append(head)
+        self.raw.append(raw)
         self.asked.append(body)
         turn: Turn = self.turns.popleft() if self.turns else 200
         if turn == "hang":
@@ -55,7 +64,7 @@ class Sink:
             return False
         status = turn if isinstance(turn, int) else 200
         extra = "".join(f"{name}: {value}\r\n" for name, value in self.headers.items())
-        answer = f"HTTP/1.1 {status} Some\r\ncontent-length: 0\r\n{extra}\r\n".encode()
+        answer = f"HTTP/1.1 {status} Some\r\ncontent-length: {len(self.says)}\r\n{extra}\r\n".encode() + self.says
         writer.write(answer * 2 if turn == "answer-twice" else answer)
         await writer.drain()
         return True
@@ -63,6 +72,10 @@ class Sink:
     def close(self) -> None:
         for writer in self._open:
             writer.close()
+
+
+def _key(body: dict[str, Any]) -> str:
+    return str(body.get("idempotency_key") or body.get("id"))
 
 
 @asynccontextmanager

@@ -27,11 +27,19 @@ WORKER = said(PlacementMade).worker_id
 EMPLOYER = said(PlacementMade).employer_id
 
 
-async def reach(notify: Harness, person: str = WORKER, address: str = PHONE, language: str = "zh") -> None:
+async def reach(
+    notify: Harness, person: str = WORKER, address: str = PHONE, language: str = "zh", channel: str = "sms", **more: str
+) -> None:
     """The person gives a contact point."""
-    form = {"channel": "sms", "address": address, "language": language, "consent": True}
+    form = {"channel": channel, "address": address, "language": language, "consent": True, **more}
     role: Any = "employer" if person == EMPLOYER else "worker"
     answer = await notify.http.put("/contact", json=form, headers=notify.as_(role, person))
+    assert answer.status_code == 200, answer.text
+
+
+async def prefer(notify: Harness, person: str = WORKER, **wishes: Any) -> None:
+    """The person says how they wish to be told."""
+    answer = await notify.http.put("/preferences", json=wishes, headers=notify.as_("worker", person))
     assert answer.status_code == 200, answer.text
 
 

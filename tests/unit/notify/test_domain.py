@@ -1,11 +1,25 @@
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notify.domain import LONGEST_PAUSE, Trouble, about, kind_of, masked, pause
+from services.notify.domain import (
+    LONGEST_PAUSE,
+    ORDER,
+    Trouble,
+    Via,
+    about,
+    after_quiet,
+    kind_of,
+    masked,
+    metres,
+    next_time,
+    pause,
+    ways,
+)
 from shared.contracts.matching import OfferMade
 from tests.service.notify.story import said
 
@@ -51,3 +65,61 @@ def test_pauses_grow_to_a_limit() -> None:
 )
 def test_each_kind_of_trouble_has_its_pause(trouble: Trouble, asked: float | None, seconds: int) -> None:
     assert pause(trouble, 1, asked) == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("worker@example.org", "w****@example.org"),
+        ("https://hooks.example.org:8443/secret?token=1", "https://hooks.example.org/****"),
+    ],
+)
+def test_other_addresses_show_where_and_not_who(address: str, shown: str) -> None:
+    assert masked(address) == shown
+
+
+CHANGSHA = ZoneInfo("Asia/Shanghai")
+HOURS = st.times().map(lambda at: at.replace(second=0, microsecond=0))
+MOMENTS = st.integers(0, 366 * 86_400).map(lambda after: datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=after))
+
+
+@given(MOMENTS, HOURS, HOURS)
+def test_quiet_hours_end_within_a_day_and_outside_nothing_waits(now: datetime, begins: time, ends: time) -> None:
+    due = after_quiet(now, begins, ends, CHANGSHA)
+    assert now <= due <= now + timedelta(days=1)
+    assert after_quiet(due, begins, ends, CHANGSHA) == due
+    if due > now:
+        assert due.astimezone(CHANGSHA).time() == ends
+    if begins == ends:
+        assert due == now
+
+
+@given(MOMENTS, HOURS)
+def test_an_hour_comes_next_after_now_within_a_day(now: datetime, hour: time) -> None:
+    at = next_time(now, hour, CHANGSHA)
+    assert now < at <= now + timedelta(days=1)
+    assert at.astimezone(CHANGSHA).time() == hour
+
+
+@pytest.mark.parametrize(
+    ("has", "order", "by_kind", "taken"),
+    [
+        (["sms"], [], {}, ("sms",)),
+        (["voice", "sms"], [], {}, ("sms", "voice")),
+        (["voice", "sms"], ["voice"], {}, ("voice", "sms")),
+        (["sms", "email"], ["voice"], {}, ("sms", "email")),
+        (["sms", "email"], [], {"pay-due": ["email"]}, ("email",)),
+        (["sms", "email"], [], {"pay-due": []}, ()),
+        (["sms", "email"], [], {"offer-made": []}, ("sms", "email")),
+        ([], ["sms"], {}, ()),
+    ],
+)
+def test_a_message_takes_the_channels_a_person_has_in_their_order(
+    has: list[Via], order: list[Via], by_kind: dict[str, list[Via]], taken: tuple[Via, ...]
+) -> None:
+    assert ways(has, order, by_kind, "pay-due") == taken
+    assert set(taken) <= set(ORDER)
+
+
+def test_metres_over_ground() -> None:
+    assert metres((28.0, 113.0), (29.0, 113.0)) == pytest.approx(111_195, abs=1)

@@ -6,12 +6,15 @@ import pytest
 from pydantic import ValidationError
 
 from services.notify import handlers
-from services.notify.texts import TEMPLATES, Fact, Template, say
+from services.notify.texts import DIGEST_LENGTH, TEMPLATES, Fact, Template, digest, say
 from shared.contracts import Event
+from shared.contracts.notify import AlertRaised, NoticePosted
 from shared.contracts.posting import GigAmended, GigPosted, GigReopened
+from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
 
 CHANGSHA = ZoneInfo("Asia/Shanghai")
-ONLY_REMEMBERED = {GigPosted, GigAmended, GigReopened}
+ONLY_REMEMBERED = {GigPosted, GigAmended, GigReopened, WorkerCheckedIn, WorkerCheckedOut}
+BY_COMMAND: set[type[Event]] = {AlertRaised, NoticePosted}
 
 
 def kind_of(event: type[Event]) -> str:
@@ -23,7 +26,7 @@ def placeholders(text: str) -> set[str]:
 
 
 def test_every_event_that_is_told_has_its_template_and_no_template_is_left_over() -> None:
-    told = {kind_of(event) for event in handlers.react.kinds.values() if event not in ONLY_REMEMBERED}
+    told = {kind_of(event) for event in (set(handlers.react.kinds.values()) | BY_COMMAND) - ONLY_REMEMBERED}
     assert told == set(TEMPLATES)
 
 
@@ -101,3 +104,21 @@ def test_a_text_cannot_be_made_to_say_more_by_its_facts() -> None:
 def test_a_template_for_nobody_is_refused() -> None:
     with pytest.raises(ValidationError, match="a text for somebody"):
         Template.model_validate({"outward": True})
+
+
+def test_a_clerks_text_is_said_in_the_readers_language() -> None:
+    facts: dict[str, Fact] = {"text_zh": "今晚缺人", "text_en": "People are needed tonight"}
+    assert say("notice-posted", "worker", "zh", facts, CHANGSHA) == "【驿站通知】今晚缺人"
+    assert say("notice-posted", "worker", "en", facts, CHANGSHA) == "Your station: People are needed tonight"
+
+
+def test_a_digest_says_how_many_it_holds_and_leaves_to_the_app_what_has_no_room() -> None:
+    assert digest(["一。", "二。"], "zh") == "今日消息 2 条：一。二。"
+    whole = digest(["x" * 200] * 10, "en")
+    assert whole.startswith("10 messages of today: ")
+    assert whole.endswith("… and 6 more in the app.")
+    assert len(whole) < DIGEST_LENGTH + 100
+
+
+def test_urgent_is_what_goes_outside() -> None:
+    assert all(template.outward for template in TEMPLATES.values() if template.urgent)

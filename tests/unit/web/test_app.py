@@ -242,6 +242,15 @@ async def test_a_message_that_cannot_be_sent_is_refused_by_field(
     assert [error["field"] for error in answer.json()["errors"]] == [field]
 
 
+async def test_calls_and_posts_are_kept_beside_messages(web: httpx.AsyncClient) -> None:
+    posted = {"id": "k3", "text": "posted"}
+    for path, body in (("", sms("k1")), ("/voice", sms("k2")), ("/webhook", posted), ("/webhook", posted)):
+        assert (await web.post(f"/sms{path}", json=body)).status_code == 202
+    latest = (await web.get("/sms/latest")).json()
+    assert [each["channel"] for each in latest] == ["webhook", "voice", "sms"]
+    assert [each["to"] for each in latest] == ["", "+8619900000001", "+8619900000001"]
+
+
 def test_the_sink_is_bounded() -> None:
     sink = SmsSink(most=3)
     for n in range(5):
@@ -251,7 +260,14 @@ def test_the_sink_is_bounded() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/sms?to=%2B8619900000001"), ("POST", "/sms"), ("POST", "/otlp/v1/traces"), ("POST", "/otlp/v1/logs")],
+    [
+        ("GET", "/sms?to=%2B8619900000001"),
+        ("GET", "/sms/latest"),
+        ("POST", "/sms"),
+        ("POST", "/sms/voice"),
+        ("POST", "/otlp/v1/traces"),
+        ("POST", "/otlp/v1/logs"),
+    ],
 )
 async def test_what_is_for_this_machine_is_not_there_for_who_comes_by_a_gateway(
     web: httpx.AsyncClient, method: str, path: str

@@ -1,0 +1,108 @@
+"""What many are told at once: an alert to those near a place, a notice to a station's group; each person once.
+
+It goes out in pages by a durable timer, since a unit for a whole town would be too large. A second look a while later
+finds those whose check-in was being handled while the first one read.
+"""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+import h3
+
+from services.notify.domain import about, metres
+from services.notify.store import Alert, Contact, Mailbox, Message, Notice, Preferences, members_of, people_near
+from services.notify.telling import tell
+from services.notify.texts import Fact
+from shared.contracts.notify import AlertRaised, NoticePosted
+from shared.unit import Timer, Unit
+
+AT_ONCE = 100
+CELL_RESOLUTION = 9
+LOOK_AGAIN_AFTER = timedelta(minutes=1)
+"""MongoDB ends a transaction after a minute: whatever was under way at the first look can be seen at the second."""
+
+
+def raise_alert(unit: Unit, alert: Alert) -> None:
+    """Keep an alert, say it, and have those near it told."""
+    unit.save(alert)
+    unit.publish(_said_alert(alert))
+    unit.set_timer("alert", alert.id, unit.now)
+
+
+def post_notice(unit: Unit, notice: Notice) -> None:
+    """Keep a notice, say it, and have the group told."""
+    unit.save(notice)
+    unit.publish(_said_notice(notice))
+    unit.set_timer("notice", notice.id, unit.now)
+
+
+async def spread_alert(unit: Unit, timer: Timer) -> None:
+    """Tell the next page of those near an alert that lasts; after the last page, once more a while later."""
+    alert = await unit.get(Alert, timer.subject)
+    if alert is None or alert.until <= unit.now:
+        return
+    people = await people_near(unit, alert, timer.data.get("after", ""), AT_ONCE)
+    await _tell_all(unit, _said_alert(alert), people, alert_facts(alert))
+    again = timer.data.get("again", False)
+    if len(people) == AT_ONCE:
+        unit.set_timer(timer.name, alert.id, unit.now, after=people[-1], again=again)
+    elif not again:
+        unit.set_timer(timer.name, alert.id, unit.now + LOOK_AGAIN_AFTER, again=True)
+
+
+async def spread_notice(unit: Unit, timer: Timer) -> None:
+    """Tell the next page of a station's group."""
+    notice = await unit.get(Notice, timer.subject)
+    if notice is None or notice.until <= unit.now:
+        return
+    people = await members_of(unit, notice.station_id, timer.data.get("after", ""), AT_ONCE)
+    await _tell_all(unit, _said_notice(notice), people, {"text_zh": notice.zh, "text_en": notice.en})
+    if len(people) == AT_ONCE:
+        unit.set_timer(timer.name, notice.id, unit.now, after=people[-1])
+
+
+async def tell_of_alert(unit: Unit, alert: Alert, person: str) -> None:
+    """One person who has come near an alert that lasts."""
+    await tell(unit, _said_alert(alert), "worker", alert_facts(alert), person=person, until=alert.until)
+
+
+async def _tell_all(
+    unit: Unit, event: AlertRaised | NoticePosted, people: Sequence[str], facts: dict[str, Fact]
+) -> None:
+    await unit.load(Message, [f"{about(event)}:{person}" for person in people])
+    for kind in (Mailbox, Contact, Preferences):
+        await unit.load(kind, people)
+    for person in people:
+        await tell(unit, event, "worker", facts, person=person, until=event.until)
+
+
+def alert_facts(alert: Alert) -> dict[str, Fact]:
+    return {"kind": alert.kind, "text_zh": alert.zh, "text_en": alert.en, "until": alert.until}
+
+
+def near(alert: Alert, cell: str) -> bool:
+    """Whether the middle of a cell lies within an alert's radius."""
+    return metres((alert.lat, alert.lon), h3.cell_to_latlng(cell)) <= alert.radius_m
+
+
+def _said_alert(alert: Alert) -> AlertRaised:
+    return AlertRaised(
+        alert_id=alert.id,
+        kind=alert.kind,
+        district=alert.district,
+        cell=h3.latlng_to_cell(alert.lat, alert.lon, CELL_RESOLUTION),
+        radius_m=alert.radius_m,
+        at=alert.at,
+        until=alert.until,
+    )
+
+
+def _said_notice(notice: Notice) -> NoticePosted:
+    return NoticePosted(
+        notice_id=notice.id,
+        station_id=notice.station_id,
+        district=notice.district,
+        gig_id=notice.gig_id,
+        at=notice.at,
+        until=notice.until,
+    )

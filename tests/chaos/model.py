@@ -29,6 +29,12 @@ OUTWARD = {
     "shift-missed",
     "pay-due",
     "pay-overdue",
+    "pay-contested",
+    "case-opened",
+    "case-closed",
+    "case-escalated",
+    "sanction-set",
+    "sanction-lifted",
     "employer-verified",
     "employer-verification-ending",
     "employer-suspended",
@@ -329,6 +335,7 @@ def rights(log: Log) -> Documents:
     due = {said.subject: said.body for said in log["pay-due"]}
     overdue = {said.subject for said in log["pay-overdue"]}
     confirmed = {said.subject: said.body["at"] for said in log["pay-confirmed"]}
+    in_arrears = {said.body["placement_id"] for said in log["case-opened"] if said.body["by"] == "market"}
     announced = {said.subject: said.body for said in log["agreement-made"]}
     found: Documents = {"agreements": {}, "covers": {}, "shifts": {}, "payments": {}, "cancellations": {}}
     timers: dict[str, Fields] = {}
@@ -381,6 +388,8 @@ def rights(log: Log) -> Documents:
                 "overdue": id in overdue,
                 "confirmed_at": confirmed.get(id),
             }
+            if id in overdue and id not in confirmed and id not in in_arrears:
+                timers[f"pay-arrears:{id}"] = {}
             if id not in overdue and id not in confirmed:
                 timers[f"pay-overdue:{id}"] = {"due_at": due[id]["due_at"]}
     return found | {"_timers": timers}

@@ -72,7 +72,10 @@ def faults(file: Any) -> list[Found]:
             found.append(Found(ALTERED, facts))
         body = entry.get("body")
         document = body.get("document") if isinstance(body, dict) else None
-        if isinstance(document, str) and hashlib.sha256(document.encode()).hexdigest() != body.get("document_sha256"):
+        if (
+            isinstance(document, str)
+            and entry["body"].get("document_sha256") != hashlib.sha256(document.encode()).hexdigest()
+        ):
             found.append(Found(DOCUMENT, facts))
         previous = str(entry.get("sha256"))
     if file.get("head_sha256") != previous:

@@ -25,8 +25,13 @@ async def given_out(rights: Harness, tmp_path: Path) -> Path:
     return file
 
 
+def read(file: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(file.read_text("utf-8"))
+    return found
+
+
 def changed(file: Path, **members: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text("utf-8")) | members, ensure_ascii=False), "utf-8")
+    file.write_text(json.dumps(read(file) | members, ensure_ascii=False), "utf-8")
 
 
 async def test_a_file_as_it_was_given_out_is_verified(given_out: Path, kuaizhao: Kuaizhao) -> None:
@@ -42,7 +47,7 @@ async def test_with_the_markets_secret_its_seal_is_verified_too(
 ) -> None:
     monkeypatch.setenv("KUAIZHAO_SECRET", SECRET)
     assert (await kuaizhao("evidence", "verify", str(given_out))).out == "4 entries, as this market gave them out\n"
-    file = json.loads(given_out.read_text("utf-8"))
+    file = read(given_out)
     head = {name: value for name, value in file.items() if name not in ("entries", "head_sha256", "seal")}
     entries = [(entry["kind"], entry["at"], entry["body"]) for entry in file["entries"]]
     entries[2][2]["minutes"] = 600
@@ -54,7 +59,7 @@ async def test_with_the_markets_secret_its_seal_is_verified_too(
 
 
 async def test_what_was_changed_is_named_for_people_and_for_programs(given_out: Path, kuaizhao: Kuaizhao) -> None:
-    file = json.loads(given_out.read_text("utf-8"))
+    file = read(given_out)
     file["entries"][2]["body"]["minutes"] = 600
     changed(given_out, entries=file["entries"])
     answer = await kuaizhao("evidence", "verify", str(given_out))

@@ -72,7 +72,7 @@ async def test_receipt_numbers_differ(rights: Harness) -> None:
 
 
 async def test_a_clerk_opens_one_for_a_worker_of_their_districts(rights: Harness) -> None:
-    form = {"placement_id": None, "by": "clerk", "worker_id": "worker-9"}
+    form: Body = {"placement_id": None, "by": "clerk", "worker_id": "worker-9"}
     assert (await intake(rights, **form, district=DISTRICT))["opened_by"] == "clerk"
     assert (await intake(rights, **form, district="500120", status=403))["code"] == "forbidden"
     missing = await intake(rights, by="clerk", status=422)
@@ -235,7 +235,7 @@ async def test_a_referred_case_has_the_authoritys_limits_in_its_days(
 
 
 async def test_an_injurys_limit_counts_from_the_day_it_happened_and_ends_when_it_is_met(rights: Harness) -> None:
-    form = {"kind": "injury", "placement_id": None, "district": DISTRICT, "happened_on": "2026-11-20"}
+    form: Body = {"kind": "injury", "placement_id": None, "district": DISTRICT, "happened_on": "2026-11-20"}
     first, second = [await intake(rights, **form) for _ in range(2)]
     for case in (first, second):
         await step(rights, case["case_id"], "accepted")
@@ -304,7 +304,7 @@ async def test_a_clerk_lifts_a_sanction_and_a_closed_case_lifts_its_own(rights: 
     await rights.receives(placement_made())
     case = (await intake(rights))["case_id"]
     first, second = await sanction(rights), await sanction(rights, case_id=case)
-    lift = {"json": {"reason": "查无实据"}, "headers": clerk(rights, "clerk-2")}
+    lift: Body = {"json": {"reason": "查无实据"}, "headers": clerk(rights, "clerk-2")}
     for _ in range(2):
         assert (await rights.http.post(f"/sanctions/{first['sanction_id']}/lift", **lift)).status_code == 200
     await step(rights, case, "closed", outcome="unfounded")

@@ -19,7 +19,7 @@ import structlog
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
-from ops import dead, fuse, lag, reconcile
+from ops import dead, evidence, fuse, lag, reconcile
 from ops.opened import SERVICES, Misused, Opened, Refused, opened
 from ops.screen import clean, language, say, shown, table
 from shared.backlog import KINDS
@@ -56,6 +56,11 @@ SUMMARY = Text(
     "{found} found, {mended} mended, {left} left; {in_flight} on their way",
     "发现 {found} 处，已修复 {mended} 处，剩余 {left} 处；处理中 {in_flight} 处",
 )
+INTACT = Text(
+    "{n} entries, nothing changed, removed or moved; whose it is was not checked (no KUAIZHAO_SECRET)",
+    "共 {n} 条，未发现更改、删除或移动；未核对出具方（未设置 KUAIZHAO_SECRET）",
+)
+INTACT_AND_OURS = Text("{n} entries, as this market gave them out", "共 {n} 条，与本市场出具时一致")
 NO_DATABASE = Text("the database at {host} does not answer: {error}", "数据库 {host} 没有应答：{error}")
 NO_KAFKA = Text("Kafka at {host} does not answer: {error}", "Kafka {host} 没有应答：{error}")
 BUSY = Text("others change the same records all the time; try again", "相关记录正被频繁修改，请重试")
@@ -111,6 +116,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         help="(%(default)s)",
     )
+
+    packs = subjects.add_parser("evidence", help="files of evidence about a placement").add_subparsers(required=True)
+    _add(packs, "verify", evidence_verify, [json], "find what was changed, removed or moved").add_argument("file")
     return top
 
 
@@ -297,6 +305,20 @@ async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
         counts = {"found": len(report.found), "mended": len(report.mended), "left": len(report.left)}
         print(say(SUMMARY, in_flight=report.in_flight, **counts))
     return 1 if report.left else 0
+
+
+async def evidence_verify(asked: argparse.Namespace, settings: Settings) -> int:
+    verified = evidence.verify(asked.file, settings)
+    if asked.json:
+        wrong = [say(fault.text, **fault.facts) for fault in verified.faults]
+        _json({"entries": verified.entries, "sealed": verified.sealed, "wrong": wrong})
+    else:
+        _print(
+            say(fault.text, **{name: shown(fact) for name, fact in fault.facts.items()}) for fault in verified.faults
+        )
+        if not verified.faults:
+            print(say(INTACT_AND_OURS if verified.sealed else INTACT, n=verified.entries))
+    return 1 if verified.faults else 0
 
 
 def _only(services: dict[str, Opened]) -> Opened:

@@ -34,10 +34,16 @@ from shared.contracts.posting import (
 )
 from shared.contracts.rights import (
     AgreementMade,
+    CaseClosed,
+    CaseEscalated,
+    CaseOpened,
     PayConfirmed,
+    PayContested,
     PayCorrected,
     PayDue,
     PayOverdue,
+    SanctionLifted,
+    SanctionSet,
     ShiftMissed,
     ShiftStarted,
     TimesheetDisputed,
@@ -150,6 +156,7 @@ def _placement(
     | PayDue
     | PayCorrected
     | PayConfirmed
+    | PayContested
     | PayOverdue,
 ) -> str:
     return f"placement-made:{event.placement_id}"
@@ -209,6 +216,53 @@ async def tell_of_overdue_pay(event: PayOverdue, unit: Unit) -> None:
     facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at}
     for part in BOTH:
         await tell(unit, event, part, facts, context=_placement(event))
+
+
+@react.to(PayContested, needs=people("employer"))
+async def tell_of_contested_pay(event: PayContested, unit: Unit) -> None:
+    """It may be contested again after it was marked as paid again, and its employer is told each time."""
+    turn = f":{event.at:%Y%m%dT%H%M%S}"
+    await tell(unit, event, "employer", {"amount_fen": event.amount_fen}, turn=turn, context=_placement(event))
+
+
+# --- cases and sanctions ---------------------------------------------------------------------------------------------
+
+
+def _of_case(event: CaseOpened | CaseClosed) -> tuple[Part, ...]:
+    """An employer hears of arrears, which it can mend. Of other cases the desk tells it when the worker is safe."""
+    return BOTH if event.kind == "arrears" and event.employer_id else ("worker",)
+
+
+@react.to(CaseOpened, needs=lambda event: people(*_of_case(event))(event))
+async def tell_of_opened_case(event: CaseOpened, unit: Unit) -> None:
+    for part in _of_case(event):
+        await tell(unit, event, part, {"receipt": event.receipt, "kind": event.kind})
+
+
+@react.to(CaseClosed, needs=lambda event: people(*_of_case(event))(event))
+async def tell_of_closed_case(event: CaseClosed, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"receipt": event.receipt, "outcome": event.outcome}
+    for part in _of_case(event):
+        await tell(unit, event, part, facts)
+
+
+@react.to(CaseEscalated, needs=people("worker"))
+async def tell_of_escalated_case(event: CaseEscalated, unit: Unit) -> None:
+    """Each time limit that passes is a message of its own, also when one of its name passes again."""
+    turn = f":{event.limit}.{event.due_at:%Y%m%dT%H%M%S}"
+    facts: dict[str, Fact] = {"receipt": event.receipt, "limit": event.limit, "due_at": event.due_at}
+    await tell(unit, event, "worker", facts, turn=turn)
+
+
+@react.to(SanctionSet)
+async def tell_of_sanction(event: SanctionSet, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"kind": event.kind, "reason": event.reason}
+    await tell(unit, event, event.party, facts, person=event.party_id)
+
+
+@react.to(SanctionLifted)
+async def tell_of_lifted_sanction(event: SanctionLifted, unit: Unit) -> None:
+    await tell(unit, event, event.party, {"reason": event.reason}, person=event.party_id)
 
 
 # --- employers and their gigs ----------------------------------------------------------------------------------------

@@ -247,8 +247,8 @@ _OR_REVIEW: dict[int | str, dict[str, Any]] = {
 async def post_gig(form: GigForm, caller: auth.Employer, unit: InUnit, response: Response) -> GigView | ReviewView:
     """Open a gig. 202 with a review when words of it may break a rule: it is published when a clerk approves.
 
-    403 `employer-not-verified`; 422 names every field that is missing, against the policy, or has words that break a
-    rule of what a post may say.
+    403 `employer-not-verified`; 409 `employer-sanctioned` names the sanction, its end and where to appeal; 422 names
+    every field that is missing, against the policy, or has words that break a rule of what a post may say.
     """
     return _seen(await intake.submit(unit, await unit.get(Employer, caller.id), form), unit.now, response)
 
@@ -364,7 +364,7 @@ async def decide_review(review_id: str, decision: ReviewDecision, caller: auth.C
 
     403 outside the clerk's districts, or `same-clerk` for an appeal against one's own decision; 409 `review-decided`,
     `review-changed` (`round` is not the current one), and when it cannot be published any more `review-out-of-date`,
-    `employer-not-verified`, `gig-changed`, or as an amendment is refused.
+    `employer-not-verified`, `employer-sanctioned`, `gig-changed`, or as an amendment is refused.
     """
     review = await _review(unit, review_id)
     if not caller.covers(review.district):

@@ -2,11 +2,12 @@
 
 import re
 
-from services.posting import intake, lifecycle
-from services.posting.store import RULES, Agency, Employer, Gig, Offered, Placement, offered_id
+from services.posting import intake, lifecycle, sanctions
+from services.posting.store import RULES, Agency, Employer, Gig, Offered, Placement, Sanction, offered_id
 from shared.contracts.agencies import GigOffered
 from shared.contracts.matching import PlacementCancelled, PlacementMade
 from shared.contracts.posting import FeedAnswered, FeedFault
+from shared.contracts.rights import SanctionLifted, SanctionSet
 from shared.problems import Fault, Problem
 from shared.reactions import Reactions
 from shared.unit import Document, Timer, Unit
@@ -53,6 +54,20 @@ def _said(fault: Fault, problem: Problem) -> FeedFault:
     text = fault.public or fault.text
     field = fault.field if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", fault.field) else "post"
     return FeedFault(field=field, zh=text.say("zh", problem.facts), en=text.say("en", problem.facts))
+
+
+def _of_sanction(event: SanctionSet | SanctionLifted) -> tuple[tuple[type[Document], str], ...]:
+    return (Sanction, event.sanction_id), (Employer, event.party_id)
+
+
+@react.to(SanctionSet, needs=_of_sanction)
+async def refuse_posts(event: SanctionSet, unit: Unit) -> None:
+    await sanctions.hear(unit, event)
+
+
+@react.to(SanctionLifted, needs=_of_sanction)
+async def allow_posts(event: SanctionLifted, unit: Unit) -> None:
+    await sanctions.end(unit, event)
 
 
 @react.at(lifecycle.GIG_EXPIRY)

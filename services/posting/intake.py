@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from services.posting import lifecycle, reviews, store
+from services.posting import lifecycle, reviews, sanctions, store
 from services.posting.domain import broken_rules
 from services.posting.forms import GigForm, OfferForm, Withdrawal
 from services.posting.screening import screening
@@ -58,6 +58,7 @@ def verified(employer: Employer | None, now: datetime) -> tuple[Employer, dateti
 async def submit(unit: Unit, employer: Employer | None, form: GigForm, *, origin: str | None = None) -> Gig | Review:
     """Open a gig, or hold it for a clerk. Raises `Problem`, with nothing done, when it may not stand."""
     employer, until = verified(employer, unit.now)
+    await sanctions.may_post(unit, employer.id)
     fields = form.model_dump(include=set(GigForm.model_fields) - {"district", "appeal"})
     terms = GigTerms(employer_id=employer.id, employer_name=employer.name, **fields)
     rules, floor = screening(), await store.floor_of(unit, form.district, terms)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from services.posting import lifecycle
+from services.posting import lifecycle, sanctions
 from services.posting.domain import broken_rules
 from services.posting.screening import Finding
 from services.posting.store import RULES, Employer, Gig, Review
@@ -80,7 +80,8 @@ def review_id(gig: Gig) -> str:
 async def approve(unit: Unit, review: Review, *, by: str) -> None:
     """Publish it. Raises `Conflict` when that is not possible any more.
 
-    `review-decided`, `employer-not-verified`, `review-out-of-date`, `gig-changed`, or what an amendment is refused for.
+    `review-decided`, `employer-not-verified`, `employer-sanctioned`, `review-out-of-date`, `gig-changed`, or what an
+    amendment is refused for.
     """
     _decide(unit, review, "approved", by)
     employer = await unit.get(Employer, review.employer_id)
@@ -93,6 +94,7 @@ async def approve(unit: Unit, review: Review, *, by: str) -> None:
     if broken_rules(review.terms, policy, now=unit.now, verified_until=until, before=before):
         raise Conflict("review-out-of-date", OUT_OF_DATE)
     if gig is None:
+        await sanctions.may_post(unit, employer.id)
         lifecycle.post(unit, employer, review.district, review.terms, gig_id=review.gig_id, origin=review.origin)
     else:
         lifecycle.may_amend(unit, gig)

@@ -8,7 +8,7 @@ import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, codes, domain, proofs
+from services.rights import attendance, cases, codes, domain, proofs
 from services.rights.rules import Rules
 from services.rights.store import (
     RULES,
@@ -168,7 +168,7 @@ class ShiftEnd(BaseModel):
 class PayView(BaseModel):
     """What is owed, in fen, for `work` or a late `cancellation`, and by when.
 
-    `overdue` once it was not confirmed in time, even if it is by now.
+    `overdue` once it was not confirmed in time, even if it is by now. `contested`: marked as paid, and not arrived.
     """
 
     placement_id: str
@@ -179,9 +179,10 @@ class PayView(BaseModel):
     reason: Literal["work", "cancellation"]
     mode: PayMode
     due_at: datetime
-    status: Literal["due", "paid", "confirmed"]
+    status: Literal["due", "paid", "contested", "confirmed"]
     overdue: bool
     paid_at: datetime | None
+    contested_at: datetime | None
     confirmed_at: datetime | None
 
 
@@ -360,14 +361,18 @@ async def list_pay(caller: Anyone, unit: InUnit, limit: Limit = 20, after: After
 
 @routes.post("/pay/{placement_id}/paid")
 async def mark_paid(placement_id: str, employer: Employer, unit: InUnit) -> PayView:
-    """The employer says that the pay is on its way. 409: `already-paid`, `already-confirmed`."""
+    """The employer says that the pay is on its way; again, when the worker has contested it.
+
+    409: `already-paid`, `already-confirmed`.
+    """
     pay = await _readable(unit, Payment, placement_id, employer, PAY)
     if pay.confirmed_at:
         raise Conflict("already-confirmed", ALREADY_CONFIRMED)
-    if pay.paid_at:
+    if pay.status == "paid":
         raise Conflict("already-paid", ALREADY_PAID)
-    pay.paid_at = unit.now
+    pay.paid_at, pay.contested = unit.now, False
     unit.save(pay)
+    await cases.note_pay(unit, pay, "marked-paid", employer.id)
     return _pay_view(pay)
 
 
@@ -380,11 +385,21 @@ async def confirm_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayVie
     pay.confirmed_at = unit.now
     unit.save(pay)
     unit.cancel_timer(attendance.PAY_OVERDUE, pay.id)
+    await cases.settle_paid(unit, pay)
     unit.publish(
         PayConfirmed(
             placement_id=pay.id, amount_fen=pay.amount_fen, at=unit.now, **pay.parties.model_dump(exclude={"gig_id"})
         )
     )
+    return _pay_view(pay)
+
+
+@routes.post("/pay/{placement_id}/contest")
+async def contest_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayView:
+    """The worker says that what the employer marked as paid has not arrived. 409 `not-marked-paid`."""
+    pay = await _readable(unit, Payment, placement_id, worker, PAY)
+    cases.contest(unit, pay)
+    await cases.note_pay(unit, pay, "contested", worker.id)
     return _pay_view(pay)
 
 

@@ -1,14 +1,16 @@
 """rights, wired."""
 
-from services.rights import api, handlers, store, timesheets
+from services.rights import api, case_api, handlers, store, timesheets
 from shared.service import Service
 
 api.routes.include_router(timesheets.routes)
+api.routes.include_router(case_api.routes)
 
 service = Service(
     name="rights",
     reactions=handlers.react,
     routes=api.routes,
     documents=store.DOCUMENTS,
-    about="The agreement and injury cover of every placement, its shift and timesheet, and pay until it arrives.",
+    about="The agreement and injury cover of every placement, its shift and timesheet, pay until it arrives; workers' "
+    "cases and the law's time limits, and sanctions.",
 )

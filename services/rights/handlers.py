@@ -2,9 +2,20 @@
 
 from collections.abc import Iterable
 
-from services.rights import attendance, domain, hours
+from services.rights import attendance, cases, domain, hours, sanctions
 from services.rights.rules import POLICY
-from services.rights.store import RULES, Agreement, Cancellation, Cover, Parties, Payment, Shift, Timesheet
+from services.rights.store import (
+    RULES,
+    Agreement,
+    Cancellation,
+    Case,
+    Cover,
+    Parties,
+    Payment,
+    Sanction,
+    Shift,
+    Timesheet,
+)
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
 from shared.contracts.terms import Period
@@ -138,6 +149,7 @@ async def call_overdue(timer: Timer, unit: Unit) -> None:
         return
     pay.overdue = True
     unit.save(pay)
+    cases.watch(unit, pay)
     unit.publish(
         PayOverdue(
             placement_id=pay.id,
@@ -146,3 +158,25 @@ async def call_overdue(timer: Timer, unit: Unit) -> None:
             **pay.parties.model_dump(exclude={"gig_id"}),
         )
     )
+
+
+@react.at(cases.PAY_ARREARS)
+async def open_arrears(timer: Timer, unit: Unit) -> None:
+    """The worker has waited for overdue pay as long as the rule lets an employer take."""
+    pay = await unit.get(Payment, timer.subject)
+    if pay is not None:
+        await cases.call_arrears(unit, pay)
+
+
+@react.at(cases.CASE_LIMIT)
+async def escalate_case(timer: Timer, unit: Unit) -> None:
+    case = await unit.get(Case, timer.data["case_id"])
+    if case is not None:
+        cases.escalate(unit, case, timer.data["limit"])
+
+
+@react.at(sanctions.SANCTION_END)
+async def end_sanction(timer: Timer, unit: Unit) -> None:
+    sanction = await unit.get(Sanction, timer.subject)
+    if sanction is not None:
+        sanctions.lift(unit, sanction, "expired")

@@ -1,12 +1,14 @@
 """What rights remembers of a placement: its agreement, cover, shift and pay, each under the placement's id."""
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel
 from pymongo import IndexModel
 
+from services.rights.clocks import Authority, CaseKind, CaseOutcome, CaseState
 from services.rights.rules import SHIPPED, Rules
 from shared.auth import Caller
 from shared.contracts.terms import Pay, PayMode, Period
@@ -157,7 +159,10 @@ class Timesheet(OfPlacement):
 
 class Payment(OfPlacement):
     """What the employer owes for a shift, or for having cancelled it late. The market follows the money; it never
-    holds it."""
+    holds it.
+
+    `contested`: the worker says that what was marked as paid has not arrived; until it is marked again.
+    """
 
     collection = "payments"
 
@@ -166,12 +171,111 @@ class Payment(OfPlacement):
     reason: Literal["work", "cancellation"] = "work"
     due_at: datetime
     paid_at: datetime | None = None
+    contested_at: datetime | None = None
+    contested: bool = False
     confirmed_at: datetime | None = None
     overdue: bool = False
 
     @property
-    def status(self) -> Literal["due", "paid", "confirmed"]:
-        return "confirmed" if self.confirmed_at else "paid" if self.paid_at else "due"
+    def status(self) -> Literal["due", "paid", "contested", "confirmed"]:
+        if self.confirmed_at:
+            return "confirmed"
+        return "contested" if self.contested else "paid" if self.paid_at else "due"
+
+
+class Limit(BaseModel):
+    """A time limit that runs or ran for a case: `met` in time or late, and `passed_at` when it had gone by unmet."""
+
+    name: str
+    due_at: datetime
+    extended: bool = False
+    met_at: datetime | None = None
+    passed_at: datetime | None = None
+
+
+class Step(BaseModel):
+    """One entry of a case's history. `note` is sealed; `by` is a clerk's or the worker's id, or `market`."""
+
+    what: str
+    at: datetime
+    by: str
+    detail: str | None = None
+    note: bytes | None = None
+
+
+class Case(Document):
+    """A worker's case from its intake to its outcome.
+
+    `text` (what happened) and the notes of steps are sealed for the worker, and leave rights in no event. An arrears
+    case of a placement has an id that follows from it (`cases.arrears_id`), so that there is one however it is opened.
+    """
+
+    collection = "cases"
+    indexes: ClassVar = [
+        IndexModel("receipt", unique=True),
+        IndexModel([("state", 1), ("district", 1), ("_id", 1)]),
+        IndexModel([("worker_id", 1), ("_id", -1)]),
+        IndexModel("placement_id"),
+    ]
+
+    receipt: str
+    kind: CaseKind
+    worker_id: str
+    employer_id: str | None
+    placement_id: str | None
+    district: str
+    text: bytes | None
+    state: CaseState = "open"
+    referred_to: Authority | None = None
+    outcome: CaseOutcome | None = None
+    escalated: bool = False
+    opened_by: Literal["worker", "clerk", "market"]
+    opened_at: datetime
+    closed_at: datetime | None = None
+    limits: list[Limit] = []
+    history: list[Step] = []
+
+    def limit(self, name: str) -> Limit | None:
+        """The limit of this name that still runs."""
+        return next((one for one in self.limits if one.name == name and one.met_at is None), None)
+
+
+class SanctionAppeal(BaseModel):
+    """Why it is wrong, sealed for the party. `reason` is what the clerk says who decided."""
+
+    text: bytes
+    at: datetime
+    state: Literal["waiting", "upheld", "refused"] = "waiting"
+    reason: str | None = None
+    decided_by: str | None = None
+    decided_at: datetime | None = None
+
+
+class Sanction(Document):
+    """What keeps an employer from posting. `by` is the clerk who set it, or `market` when a rule did."""
+
+    collection = "sanctions"
+    indexes: ClassVar = [
+        IndexModel([("party_id", 1), ("_id", -1)]),
+        IndexModel("case_id"),
+        IndexModel([("appeal.state", 1), ("district", 1), ("_id", 1)]),
+    ]
+
+    party: Literal["employer", "worker"] = "employer"
+    party_id: str
+    district: str
+    kind: Literal["block", "suspend"]
+    reason: str
+    since: datetime
+    until: datetime | None
+    case_id: str | None
+    by: str
+    lifted_at: datetime | None = None
+    lifted_for: str | None = None
+    appeal: SanctionAppeal | None = None
+
+    def in_force(self, now: datetime) -> bool:
+        return self.lifted_at is None and (self.until is None or now < self.until)
 
 
 class Cancellation(Document):
@@ -184,7 +288,17 @@ class Cancellation(Document):
     compensation_fen: int = 0
 
 
-DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Timesheet, Payment, Cancellation, RuleVersion]
+DOCUMENTS: list[type[Document]] = [
+    Agreement,
+    Cover,
+    Shift,
+    Timesheet,
+    Payment,
+    Cancellation,
+    Case,
+    Sanction,
+    RuleVersion,
+]
 
 RULES = RuleBook(Rules, SHIPPED)
 
@@ -208,6 +322,35 @@ async def readable(unit: Unit, kind: type[P], caller: Caller, *, limit: int, aft
     """Those that the caller may read, newest placement first, beginning behind the id `after`."""
     older = {"_id": {"$lt": after}} if after else {}
     return await unit.find(kind, {**_whose(caller), **older}, sort=[("_id", -1)], limit=limit)
+
+
+async def cases(
+    unit: Unit, query: dict[str, Any], districts: Sequence[str] | None, *, limit: int, after: str | None
+) -> list[Case]:
+    """Cases that match, oldest first; `districts` are prefixes such as 4301, None for all."""
+    query = {**query, **({"_id": {"$gt": after}} if after else {}), **within(districts)}
+    return await unit.find(Case, query, sort=[("_id", 1)], limit=limit)
+
+
+async def sanctions(
+    unit: Unit,
+    query: dict[str, Any],
+    districts: Sequence[str] | None = None,
+    *,
+    limit: int = 0,
+    after: str | None = None,
+) -> list[Sanction]:
+    """Sanctions that match, oldest first, with `districts` as for cases."""
+    query = {**query, **({"_id": {"$gt": after}} if after else {}), **within(districts)}
+    return await unit.find(Sanction, query, sort=[("_id", 1)], limit=limit)
+
+
+def within(districts: Sequence[str] | None) -> dict[str, Any]:
+    if districts is None:
+        return {}
+    if not districts:
+        return {"_id": {"$in": []}}
+    return {"district": {"$regex": f"^({'|'.join(map(re.escape, districts))})"}}
 
 
 def _whose(caller: Caller) -> dict[str, Any]:

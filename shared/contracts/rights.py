@@ -1,9 +1,14 @@
-"""What rights says: the agreement and cover of a placement, the shift, and its pay."""
+"""What rights says: the agreement and cover of a placement, the shift, its pay, cases, and sanctions."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import StringConstraints
 
 from shared.contracts import Event
 from shared.contracts.terms import Code, District, Fen, Instant
+
+Receipt = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}-[0-9A-HJKMNP-TV-Z]{4}-[0-9A-HJKMNP-TV-Z]{4}$")]
+"""A case's number for people: the local day it was opened, and eight characters of Crockford's base 32."""
 
 
 class AgreementMade(
@@ -153,3 +158,90 @@ class PayOverdue(Event, topic="rights.pay", type="rights.pay-overdue.v1", subjec
     district: District
     amount_fen: Fen
     due_at: Instant
+
+
+class PayContested(Event, topic="rights.pay", type="rights.pay-contested.v1", subject="placement_id", key="worker_id"):
+    """The employer had marked the pay as paid, and the worker says that it has not arrived."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    amount_fen: Fen
+    at: Instant
+
+
+class CaseOpened(Event, topic="rights.case", type="rights.case-opened.v1", subject="case_id", key="worker_id"):
+    """A worker's case is with the rights desk: opened by them, by a clerk for them, or by the market (`arrears`).
+
+    `placement_id` and `employer_id` of what it is about, where there is one. What happened stays in rights.
+    """
+
+    case_id: str
+    receipt: Receipt
+    worker_id: str
+    employer_id: str | None = None
+    placement_id: str | None = None
+    district: District
+    kind: Code
+    by: Literal["worker", "clerk", "market"]
+    at: Instant
+
+
+class CaseClosed(Event, topic="rights.case", type="rights.case-closed.v1", subject="case_id", key="worker_id"):
+    """A case is over; `outcome` says how."""
+
+    case_id: str
+    receipt: Receipt
+    worker_id: str
+    employer_id: str | None = None
+    placement_id: str | None = None
+    district: District
+    kind: Code
+    outcome: Code
+    at: Instant
+
+
+class CaseEscalated(Event, topic="rights.case", type="rights.case-escalated.v1", subject="case_id", key="worker_id"):
+    """A time limit of the law (`limit`, by its name in cases.yaml) has passed, and what it is for was not done."""
+
+    case_id: str
+    receipt: Receipt
+    worker_id: str
+    employer_id: str | None = None
+    placement_id: str | None = None
+    district: District
+    kind: Code
+    limit: Code
+    due_at: Instant
+    at: Instant
+
+
+class SanctionSet(Event, topic="rights.sanction", type="rights.sanction-set.v1", subject="sanction_id", key="party_id"):
+    """An employer or worker may not go on as before, from `since` until `until` (or until it is lifted).
+
+    `block`: nothing new may be begun, such as posts; `suspend`: what is open ends too. `reason` is a code.
+    """
+
+    sanction_id: str
+    party: Literal["employer", "worker"]
+    party_id: str
+    district: District
+    kind: Literal["block", "suspend"]
+    reason: Code
+    since: Instant
+    until: Instant | None = None
+    case_id: str | None = None
+
+
+class SanctionLifted(
+    Event, topic="rights.sanction", type="rights.sanction-lifted.v1", subject="sanction_id", key="party_id"
+):
+    """A sanction is over: `reason` is `paid`, `expired`, `appeal`, `case-closed` or `clerk`."""
+
+    sanction_id: str
+    party: Literal["employer", "worker"]
+    party_id: str
+    district: District
+    reason: Code
+    at: Instant

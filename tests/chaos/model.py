@@ -31,6 +31,12 @@ OUTWARD = {
     "pay-due",
     "pay-corrected",
     "pay-overdue",
+    "pay-contested",
+    "case-opened",
+    "case-closed",
+    "case-escalated",
+    "sanction-set",
+    "sanction-lifted",
     "employer-verified",
     "employer-verification-ending",
     "employer-suspended",
@@ -334,6 +340,7 @@ def rights(log: Log) -> Documents:
     due = {said.subject: said.body for said in log["pay-due"]}
     overdue = {said.subject for said in log["pay-overdue"]}
     confirmed = {said.subject: said.body["at"] for said in log["pay-confirmed"]}
+    in_arrears = {said.body["placement_id"] for said in log["case-opened"] if said.body["by"] == "market"}
     announced = {said.subject: said.body for said in log["agreement-made"]}
     corrected = {said.subject: said.body["amount_fen"] for said in log["pay-corrected"]}
     sheets = log.last("timesheet-approved", "timesheet-disputed", "timesheet-settled")
@@ -394,6 +401,8 @@ def rights(log: Log) -> Documents:
                 "overdue": id in overdue,
                 "confirmed_at": confirmed.get(id),
             }
+            if id in overdue and id not in confirmed and id not in in_arrears:
+                timers[f"pay-arrears:{id}"] = {}
             if id not in overdue and id not in confirmed:
                 timers[f"pay-overdue:{id}"] = {"due_at": due[id]["due_at"]}
     return found | {"_timers": timers}

@@ -29,10 +29,16 @@ from shared.contracts.posting import (
 )
 from shared.contracts.rights import (
     AgreementMade,
+    CaseClosed,
+    CaseEscalated,
+    CaseOpened,
     PayConfirmed,
+    PayContested,
     PayCorrected,
     PayDue,
     PayOverdue,
+    SanctionLifted,
+    SanctionSet,
     ShiftMissed,
     ShiftStarted,
     TimesheetDisputed,
@@ -58,7 +64,13 @@ JOURNEY = [
     said(TimesheetSettled),
     said(PayCorrected),
     said(PayOverdue),
+    said(PayContested),
+    said(CaseOpened),
+    said(CaseEscalated),
+    said(SanctionSet),
     said(PayConfirmed),
+    said(CaseClosed),
+    said(SanctionLifted),
     said(PlacementCancelled),
     said(ExcuseDecided),
     said(AttendanceAsked),
@@ -76,6 +88,11 @@ TOLD = [
     ("agreement-made", "worker"),
     ("attendance-asked", "worker"),
     ("attendance-confirmed", "employer"),
+    ("case-closed", "employer"),
+    ("case-closed", "worker"),
+    ("case-escalated", "worker"),
+    ("case-opened", "employer"),
+    ("case-opened", "worker"),
     ("employer-suspended", "employer"),
     ("employer-verification-ending", "employer"),
     ("employer-verified", "employer"),
@@ -86,6 +103,7 @@ TOLD = [
     ("offer-expired", "worker"),
     ("offer-made", "worker"),
     ("pay-confirmed", "employer"),
+    ("pay-contested", "employer"),
     ("pay-corrected", "employer"),
     ("pay-corrected", "worker"),
     ("pay-due", "employer"),
@@ -97,6 +115,8 @@ TOLD = [
     ("placement-made", "employer"),
     ("placement-made", "worker"),
     ("review-decided", "employer"),
+    ("sanction-lifted", "employer"),
+    ("sanction-set", "employer"),
     ("shift-missed", "employer"),
     ("shift-missed", "worker"),
     ("shift-started", "employer"),
@@ -117,7 +137,7 @@ async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Ha
             assert len(texts) == sum(part == ("worker" if person == WORKER else "employer") for _, part in TOLD)
             assert not any("{" in text or "}" in text for text in texts)
             titled = [text for text in texts if "快件分拣员" in text]
-            assert len(titled) == len(texts) - (4 if person == EMPLOYER else 0)
+            assert len(titled) == len(texts) - (8 if person == EMPLOYER else 3)
 
 
 async def test_who_is_told_that_nobody_came_is_not_told_too_that_the_market_cancelled(notify: Harness) -> None:
@@ -285,3 +305,21 @@ async def test_each_reminder_is_told_and_not_sent_after_its_time(notify: Harness
     assert all("确认到岗" in text for text in asked)
     sent = [each for each in await notify.all(Delivery) if each.about.startswith("attendance-asked")]
     assert [each.give_up_at for each in sent] == [said(AttendanceAsked).answer_by] * 2
+
+
+async def test_an_employer_hears_of_arrears_and_of_no_other_case(notify: Harness) -> None:
+    arrears = said(CaseOpened)
+    of_another_kind = arrears.model_copy(update={"case_id": "case-2", "kind": "discrimination"})
+    of_nobody_known = arrears.model_copy(update={"case_id": "case-3", "employer_id": None, "placement_id": None})
+    await notify.receives(of_another_kind, of_nobody_known)
+    assert await told(notify) == [("case-opened", "worker")] * 2
+    await notify.receives(arrears)
+    assert await told(notify) == [("case-opened", "employer"), *[("case-opened", "worker")] * 3]
+
+
+async def test_pay_that_is_contested_again_is_told_again(notify: Harness) -> None:
+    await notify.receives(said(PlacementMade))
+    before = len(await told(notify))
+    for at in ("2026-11-24T02:00:00Z", "2026-11-24T02:00:00Z", "2026-11-24T05:00:00Z"):
+        await notify.receives(said(PayContested, at=at))
+    assert len(await told(notify)) == before + 2

@@ -8,6 +8,8 @@ class Settings(BaseSettings):
     """Settings of a service process.
 
     `secret` is a base64 text of 32 bytes from which the keys for stored personal data are derived.
+    `insurer_url` is the address of the insurer's interface; without one the market's own register of covers is what
+    its group policy goes by.
     `mongo_url` needs a replica set: units are transactions.
     """
 
@@ -24,6 +26,7 @@ class Settings(BaseSettings):
     issuer: str = "https://kuaizhao.local"
     audience: str = "kuaizhao"
     sms_url: str = "http://127.0.0.1:8100/sms"
+    insurer_url: str = ""
     secret: SecretStr = SecretStr("")
     operator_password: SecretStr = SecretStr("")
     zone: str = "Asia/Shanghai"

@@ -100,6 +100,7 @@ class Stack:
             "VALKEY_URL": self.valkey_url,
             "OTLP_URL": f"{self.url('web')}/otlp" if "web" in self.parts else "",
             "SMS_URL": f"{self.url('web')}/sms",
+            "INSURER_URL": f"{self.url('web')}/insurer" if "web" in self.parts else "",
             "JWKS_URL": f"{self.url('identity')}/api/identity/.well-known/jwks.json",
             "GATEWAY": self.gateway,
             "ISSUER": ISSUER,

@@ -31,7 +31,15 @@ from shared.contracts.posting import (
     GigTerms,
     ReviewDecided,
 )
-from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftMissed, ShiftStarted
+from shared.contracts.rights import (
+    AgreementMade,
+    CoverRefused,
+    PayConfirmed,
+    PayDue,
+    PayOverdue,
+    ShiftMissed,
+    ShiftStarted,
+)
 from shared.reactions import Reactions
 from shared.unit import Document, Unit
 
@@ -189,6 +197,7 @@ def _placement(
     | AttendanceConfirmed
     | ExcuseDecided
     | AgreementMade
+    | CoverRefused
     | ShiftStarted
     | ShiftMissed
     | PayDue
@@ -204,6 +213,12 @@ def _placement(
 @react.to(AgreementMade, needs=people("worker"))
 async def tell_of_agreement(event: AgreementMade, unit: Unit) -> None:
     await tell(unit, event, "worker", {"starts_at": event.starts_at}, context=_placement(event))
+
+
+@react.to(CoverRefused, needs=people(*BOTH))
+async def tell_of_refused_cover(event: CoverRefused, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {}, context=_placement(event))
 
 
 @react.to(ShiftStarted, needs=people("employer"))

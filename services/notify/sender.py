@@ -1,38 +1,27 @@
-"""Sends what is due, outside every transaction.
-
-    claim (a unit) ─► send (the channel) ─► mark (a unit)
-
-A claim moves the delivery's due time on, which is its lease: a process that dies with it leaves a delivery that falls
-due again, and is sent again under the same key, so the channel passes it on once.
-"""
+"""Sends what is due, as shared/sending.py says. A delivery's id is its key, so the channel passes it on once."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import httpx
 import structlog
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 
-from services.notify.channels import TIMEOUT_SECONDS, Channel, Rejected, Retry, SmsGateway
-from services.notify.domain import pause
+from services.notify.channels import TIMEOUT_SECONDS, Channel, Rejected, SmsGateway
 from services.notify.store import Contact, Delivery, Message, deliveries_due, load_with_contexts, texts_of
 from shared import clock
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.faults import fault_point
+from shared.sending import AT_ONCE, LEASE, Retry, pause, send_in_lanes
 from shared.service import Runtime
 from shared.tasks import end_tasks
 from shared.telemetry import span_from
 from shared.unit import Unit
 
 log = structlog.get_logger()
-
-LANES = 4
-AT_ONCE = 25
-IDLE_SECONDS = 0.25
-LEASE = timedelta(seconds=30)
 
 
 class Sender:
@@ -42,23 +31,10 @@ class Sender:
         self._store, self._tracer, self._channels = runtime.store, runtime.tracer, channels
         self._sealer = runtime.sealer
         self._zone = ZoneInfo(runtime.settings.zone)
-        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
-        """Send for ever. Lanes send side by side, and look for work one at a time."""
-        lanes = [asyncio.create_task(self._lane()) for _ in range(LANES)]
-        try:
-            await asyncio.gather(*lanes)
-        finally:
-            await end_tasks(*lanes)
-
-    async def _lane(self) -> None:
-        while True:
-            async with self._turn:
-                claimed = await self.claim()
-                if not claimed:
-                    await asyncio.sleep(IDLE_SECONDS)
-            await self.deliver(claimed)
+        """Send for ever."""
+        await send_in_lanes(self.claim, self.deliver)
 
     async def claim(self) -> list[Delivery]:
         """Take deliveries that are due; nobody else takes them before the lease ends."""

@@ -9,22 +9,42 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.rights import attendance, domain
 from services.rights.rules import POLICY
-from services.rights.store import Agreement, Cover, OfPlacement, Payment, Shift, ShiftStatus, may_read, readable
+from services.rights.store import (
+    Agreement,
+    Cover,
+    CoverStatus,
+    OfPlacement,
+    Payment,
+    Shift,
+    ShiftStatus,
+    may_read,
+    readable,
+)
 from shared.auth import Anyone, Caller, Employer, Worker
 from shared.contracts.posting import GigTerms
 from shared.contracts.rights import PayConfirmed
 from shared.contracts.terms import PayMode, PayUnit, Period
 from shared.http import InUnit, Routes
 from shared.problems import Conflict, Invalid, Missing, Text
+from shared.sending import Trouble
 from shared.unit import Unit
 
 routes = Routes("rights")
 
 AGREEMENT, SHIFT, PAY = Text("agreement", "协议"), Text("shift", "班次"), Text("pay", "报酬记录")
 CANCELLED = Text("This placement was cancelled.", "该用工已取消。")
-NO_COVER = Text(
-    "No injury insurance is active for this shift, so it may not start.", "该班次没有有效的工伤保障，不能开工。"
-)
+NO_COVER = {
+    "withdrawn": Text(
+        "No injury insurance is active for this shift, so it may not start.", "该班次没有有效的工伤保障，不能开工。"
+    ),
+    "pending": Text(
+        "The insurer has not confirmed the cover for this shift yet, so it may not start. It is being asked again.",
+        "保险机构尚未确认该班次的工伤保障，暂不能开工；系统正在继续办理。",
+    ),
+    "refused": Text(
+        "The insurer refused cover for this shift, so it may not start.", "保险机构拒绝为该班次提供工伤保障，不能开工。"
+    ),
+}
 ALREADY_STARTED = Text("This shift has started already.", "该班次已经开工。")
 ALREADY_ENDED = Text("This shift has ended already.", "该班次已经收工。")
 MISSED = Text(
@@ -46,13 +66,19 @@ Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 class InsuranceView(BaseModel):
-    """Cover for the half-open span [start, end) of the shift."""
+    """Cover for the half-open span [start, end) of the shift.
+
+    `pending` until the insurer confirms it, with a `policy_id` from then on; `trouble` says why it has not answered,
+    `refused_for` why it refuses.
+    """
 
     provider: str
-    policy_id: str
-    status: Literal["active", "withdrawn"]
+    policy_id: str | None
+    status: CoverStatus
     covers: Period
     withdrawn_at: datetime | None
+    refused_for: str | None
+    trouble: Trouble | None
 
 
 class AgreementView(BaseModel):
@@ -183,8 +209,9 @@ async def _may_start(unit: Unit, shift: Shift) -> None:
         case "missed":
             raise Conflict("shift-missed", MISSED)
     cover = await unit.get(Cover, shift.id)
-    if cover is None or cover.status != "active":
-        raise Conflict("no-cover", NO_COVER)
+    status = cover.status if cover else "withdrawn"
+    if status != "active":
+        raise Conflict("no-cover", NO_COVER[status], cover=status)
     refusal = domain.start_refusal(shift.period, unit.now, POLICY.attendance.early)
     if refusal:
         opens = shift.period.start - POLICY.attendance.early
@@ -292,6 +319,8 @@ async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:
             status=cover.status,
             covers=cover.period,
             withdrawn_at=cover.withdrawn_at,
+            refused_for=cover.refused_for,
+            trouble=cover.trouble,
         ),
     )
 

@@ -27,7 +27,15 @@ from shared.contracts.posting import (
     GigReopened,
     ReviewDecided,
 )
-from shared.contracts.rights import AgreementMade, PayConfirmed, PayDue, PayOverdue, ShiftMissed, ShiftStarted
+from shared.contracts.rights import (
+    AgreementMade,
+    CoverRefused,
+    PayConfirmed,
+    PayDue,
+    PayOverdue,
+    ShiftMissed,
+    ShiftStarted,
+)
 from shared.testing import Harness
 from tests.service.notify.story import EMPLOYER, WORKER, messages, reach, said, told
 
@@ -40,6 +48,7 @@ JOURNEY = [
     said(OfferMade),
     said(PlacementMade),
     said(AgreementMade),
+    said(CoverRefused),
     said(GigFilled),
     said(ShiftStarted),
     said(PayDue),
@@ -62,6 +71,8 @@ TOLD = [
     ("agreement-made", "worker"),
     ("attendance-asked", "worker"),
     ("attendance-confirmed", "employer"),
+    ("cover-refused", "employer"),
+    ("cover-refused", "worker"),
     ("employer-suspended", "employer"),
     ("employer-verification-ending", "employer"),
     ("employer-verified", "employer"),

@@ -251,7 +251,15 @@ def test_the_sink_is_bounded() -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/sms?to=%2B8619900000001"), ("POST", "/sms"), ("POST", "/otlp/v1/traces"), ("POST", "/otlp/v1/logs")],
+    [
+        ("GET", "/sms?to=%2B8619900000001"),
+        ("POST", "/sms"),
+        ("GET", "/insurer/policies"),
+        ("POST", "/insurer/enrolments"),
+        ("POST", "/insurer/withdrawals"),
+        ("POST", "/otlp/v1/traces"),
+        ("POST", "/otlp/v1/logs"),
+    ],
 )
 async def test_what_is_for_this_machine_is_not_there_for_who_comes_by_a_gateway(
     web: httpx.AsyncClient, method: str, path: str

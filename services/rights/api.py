@@ -1,13 +1,14 @@
 """Rights over HTTP: a placement's agreement and cover, the worker's start and end, and pay until it is confirmed."""
 
+import asyncio
 from datetime import datetime
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from fastapi import Query
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.rights import attendance, domain
+from services.rights import attendance, document, domain
 from services.rights.rules import POLICY
 from services.rights.store import (
     Agreement,
@@ -24,7 +25,7 @@ from shared.auth import Anyone, Caller, Employer, Worker
 from shared.contracts.posting import GigTerms
 from shared.contracts.rights import PayConfirmed
 from shared.contracts.terms import PayMode, PayUnit, Period
-from shared.http import InUnit, Routes
+from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Invalid, Missing, Text
 from shared.sending import Trouble
 from shared.unit import Unit
@@ -60,6 +61,17 @@ SAY_PIECES = Text("is required for piece pay: how many pieces were made", "计�
 NO_PIECES = Text("is only for piece pay", "仅计件工作需要填写")
 ALREADY_PAID = Text("This pay is marked as paid already.", "该报酬已标记为已支付。")
 ALREADY_CONFIRMED = Text("The worker has confirmed this pay already.", "劳动者已确认收到该报酬。")
+
+KEPT_APART = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "private, no-store",
+}
+"""A page of people's words: nothing runs in it, and nobody keeps it but who asked."""
+DOCUMENT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}, "application/pdf": {"schema": {"type": "string"}}}}
+}
 
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -160,6 +172,28 @@ class PayPage(BaseModel):
 async def read_agreement(placement_id: str, caller: Anyone, unit: InUnit) -> AgreementView:
     """A placement's agreement and insurance: for its worker, its employer, and clerks of its district."""
     return await _agreement_view(await _readable(unit, Agreement, placement_id, caller, AGREEMENT), unit)
+
+
+@routes.get("/agreements/{placement_id}/document", response_class=Response, responses=DOCUMENT)
+async def read_document(
+    placement_id: str,
+    caller: Anyone,
+    unit: InUnit,
+    request: Request,
+    format: Literal["html", "pdf"] = "html",
+    lang: Annotated[document.Language | None, Query(description="what `Accept-Language` prefers if left out")] = None,
+) -> Response:
+    """The agreement as people read it, to print or keep: for those who may read it. It names the hash of the text."""
+    agreement = await _readable(unit, Agreement, placement_id, caller, AGREEMENT)
+    language: document.Language = lang or ("en" if language_of(request) == "en" else "zh")
+    paper = document.paper(
+        agreement.text, agreement.sha256, agreement.void_at, language=language, zone=attendance.zone()
+    )
+    if format == "html":
+        return Response(document.as_html(paper), media_type="text/html; charset=utf-8", headers=KEPT_APART)
+    name = {"content-disposition": f'attachment; filename="agreement-{agreement.sha256[:12]}.pdf"'}
+    pdf = await asyncio.to_thread(document.as_pdf, paper)
+    return Response(pdf, media_type="application/pdf", headers=KEPT_APART | name)
 
 
 @routes.get("/agreements")

@@ -18,7 +18,7 @@ class Enrolment(BaseModel):
     """What an insurer hears of a shift: whom it covers, in what work, and for which half-open span.
 
     `reference` is our name for it. People are named by their ids here alone: who they are, the market tells the
-    insurer when an accident happens. `occupation` is a code of GB/T 6565.
+    insurer when an accident happens. `occupation` is a class of the national classification.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
 from fastapi import Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, document, domain
+from services.rights import attendance, document, domain, ratings
 from services.rights.rules import POLICY
 from services.rights.store import (
     Agreement,
@@ -27,12 +27,14 @@ from shared.contracts.rights import PayConfirmed
 from shared.contracts.terms import PayMode, PayUnit, Period
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Invalid, Missing, Text
+from shared.sealed import Sealer
 from shared.sending import Trouble
 from shared.unit import Unit
 
 routes = Routes("rights")
 
 AGREEMENT, SHIFT, PAY = Text("agreement", "协议"), Text("shift", "班次"), Text("pay", "报酬记录")
+RATING = Text("rating", "评价")
 CANCELLED = Text("This placement was cancelled.", "该用工已取消。")
 NO_COVER = {
     "withdrawn": Text(
@@ -57,6 +59,9 @@ REFUSALS = {
     "too-early": Text("This shift can be started from {opens} on.", "该班次最早可在 {opens} 开工。"),
     "too-late": Text("This shift was over at {ends}.", "该班次已于 {ends} 结束。"),
 }
+NOT_ENDED = Text("A shift is rated when it has ended.", "班次结束后方可评价。")
+ALREADY_RATED = Text("You have rated this shift already.", "您已评价过该班次。")
+RATING_CLOSED = Text("This shift could be rated until {closed}.", "该班次的评价已于 {closed} 截止。")
 SAY_PIECES = Text("is required for piece pay: how many pieces were made", "计件工作须填写完成的件数")
 NO_PIECES = Text("is only for piece pay", "仅计件工作需要填写")
 ALREADY_PAID = Text("This pay is marked as paid already.", "该报酬已标记为已支付。")
@@ -166,6 +171,55 @@ class PayView(BaseModel):
 class PayPage(BaseModel):
     items: list[PayView]
     next: str | None
+
+
+class _Rating(BaseModel):
+    """`text` is kept sealed, and is in no event; after publication the other side reads it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    points: Annotated[int, Field(ge=1, le=5)]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
+
+
+OfEmployer = Literal[
+    "as-described", "paid-on-time", "safe", "fair", "not-as-described", "paid-late", "unsafe", "unfair"
+]
+OfWorker = Literal["punctual", "skilled", "careful", "polite", "late", "unskilled", "careless", "rude"]
+
+
+class EmployerRating(_Rating):
+    codes: Annotated[tuple[OfEmployer, ...], Field(max_length=8)] = ()
+
+
+class WorkerRating(_Rating):
+    codes: Annotated[tuple[OfWorker, ...], Field(max_length=8)] = ()
+
+
+class MarkView(BaseModel):
+    points: int
+    codes: tuple[str, ...]
+    text: str | None
+    at: datetime
+
+
+class RatingsView(BaseModel):
+    """`by_worker` is the worker's rating of the employer; null while it is not given, or not yet for the caller."""
+
+    placement_id: str
+    published_at: datetime | None
+    by_worker: MarkView | None
+    by_employer: MarkView | None
+
+
+class AverageView(BaseModel):
+    """`average` is 1.00 to 5.00, of `ratings` ratings; null while there are fewer than `least` in `days` days."""
+
+    person_id: str
+    average: float | None
+    ratings: int
+    days: int
+    least: int
 
 
 @routes.get("/agreements/{placement_id}")
@@ -315,6 +369,69 @@ async def confirm_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayVie
     return _pay_view(pay)
 
 
+@routes.post("/ratings/{placement_id}/of-employer", status_code=201)
+async def rate_employer(
+    placement_id: str, body: EmployerRating, worker: Worker, unit: InUnit, request: Request
+) -> RatingsView:
+    """The worker rates the employer, once, until `open_days` (policy.yaml) after the shift.
+
+    409: `not-ended`, `already-rated`, `rating-closed`.
+    """
+    return await _rate(placement_id, body, worker, unit, request, "worker")
+
+
+@routes.post("/ratings/{placement_id}/of-worker", status_code=201)
+async def rate_worker(
+    placement_id: str, body: WorkerRating, employer: Employer, unit: InUnit, request: Request
+) -> RatingsView:
+    """The employer rates the worker, once. 409 as for the other."""
+    return await _rate(placement_id, body, employer, unit, request, "employer")
+
+
+@routes.get("/ratings/{placement_id}")
+async def read_ratings(placement_id: str, caller: Anyone, unit: InUnit, request: Request) -> RatingsView:
+    """What the sides said: one's own at once, the other's when it is published; clerks see what is published."""
+    rated = await _readable(unit, ratings.Ratings, placement_id, caller, RATING)
+    return _ratings_view(rated, caller, request.app.state.sealer)
+
+
+@routes.get("/ratings/of-employer/{employer_id}")
+async def read_employer_average(employer_id: str, _: Anyone, unit: InUnit) -> AverageView:
+    """How an employer is rated, by the published rule, for everybody who is signed in."""
+    return await _average_view(unit, "employer", employer_id)
+
+
+@routes.get("/ratings/of-worker/{worker_id}")
+async def read_worker_average(worker_id: str, caller: Anyone, unit: InUnit) -> AverageView:
+    """How a worker is rated, by the published rule: for the worker, employers and clerks."""
+    if caller.id != worker_id and caller.role not in ("employer", "clerk", "operator"):
+        raise Missing(RATING)
+    return await _average_view(unit, "worker", worker_id)
+
+
+async def _rate(
+    placement_id: str,
+    body: EmployerRating | WorkerRating,
+    caller: Caller,
+    unit: Unit,
+    request: Request,
+    side: ratings.Side,
+) -> RatingsView:
+    shift = await _readable(unit, Shift, placement_id, caller, SHIFT)
+    if shift.status != "ended":
+        raise Conflict("not-ended", NOT_ENDED)
+    rated = await unit.get(ratings.Ratings, placement_id) or ratings.Ratings(id=placement_id, parties=shift.parties)
+    if rated.by(side):
+        raise Conflict("already-rated", ALREADY_RATED)
+    if unit.now >= ratings.closes_at(shift):
+        raise Conflict("rating-closed", RATING_CLOSED, closed=_local(ratings.closes_at(shift)))
+    sealer: Sealer = request.app.state.sealer
+    sealed = sealer.seal(body.text, subject=placement_id, field=f"rating-by-{side}") if body.text else None
+    mark = ratings.Mark(points=body.points, codes=body.codes, sealed=sealed, at=unit.now)
+    ratings.rate(unit, rated, shift, side, mark)
+    return _ratings_view(rated, caller, sealer)
+
+
 P = TypeVar("P", bound=OfPlacement)
 
 
@@ -356,6 +473,33 @@ async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:
             refused_for=cover.refused_for,
             trouble=cover.trouble,
         ),
+    )
+
+
+def _ratings_view(rated: ratings.Ratings, caller: Caller, sealer: Sealer) -> RatingsView:
+    def view(side: ratings.Side) -> MarkView | None:
+        mark = rated.by(side)
+        if mark is None or not (rated.published_at or caller.role == side):
+            return None
+        text = sealer.open(mark.sealed, subject=rated.id, field=f"rating-by-{side}") if mark.sealed else None
+        return MarkView(points=mark.points, codes=mark.codes, text=text, at=mark.at)
+
+    return RatingsView(
+        placement_id=rated.id,
+        published_at=rated.published_at,
+        by_worker=view("worker"),
+        by_employer=view("employer"),
+    )
+
+
+async def _average_view(unit: Unit, side: ratings.Side, person_id: str) -> AverageView:
+    n, hundredths = await ratings.average_of(unit, side, person_id)
+    return AverageView(
+        person_id=person_id,
+        average=None if hundredths is None else hundredths / 100,
+        ratings=n,
+        days=POLICY.ratings.average_days,
+        least=POLICY.ratings.average_least,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.rights import attendance, covers, domain
+from services.rights import attendance, covers, domain, ratings
 from services.rights.store import Agreement, Cancellation, Cover, Parties, Payment, Shift
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
@@ -107,6 +107,14 @@ async def miss_shift(timer: Timer, unit: Unit) -> None:
     shift = await unit.get(Shift, timer.subject)
     if shift and shift.status == "planned":
         attendance.miss(unit, shift, timer.due_at)
+
+
+@react.at(ratings.RATINGS_CLOSE)
+async def close_ratings(timer: Timer, unit: Unit) -> None:
+    """One side has rated in time and the other has not: what there is is seen now."""
+    rated = await unit.get(ratings.Ratings, timer.subject)
+    if rated and not rated.published_at:
+        ratings.publish(unit, rated)
 
 
 @react.at(attendance.PAY_OVERDUE)

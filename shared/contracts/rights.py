@@ -126,3 +126,23 @@ class PayOverdue(Event, topic="rights.pay", type="rights.pay-overdue.v1", subjec
     district: District
     amount_fen: Fen
     due_at: Instant
+
+
+class RatingPublished(
+    Event, topic="rights.rating", type="rights.rating-published.v1", subject="placement_id", key="worker_id"
+):
+    """Both sides of a placement see how the other rated them: both have, or the time to do so is over.
+
+    Points are 1 to 5, and None of a side that was not rated. What people wrote is in no event.
+    """
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    worker_points: int | None
+    worker_codes: tuple[Code, ...]
+    employer_points: int | None
+    employer_codes: tuple[Code, ...]
+    at: Instant

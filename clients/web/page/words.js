@@ -144,6 +144,7 @@ const EVENTS = {
   "matching.attendance-confirmed": { zh: "确认到岗", en: "Shift confirmed", with: [] },
   "matching.excuse-decided": { zh: "取消理由核定", en: "Excuse decided", with: [], quiet: true },
   "rights.agreement-made": { zh: "协议留存，登记投保", en: "Agreement made, entered for insurance", with: [] },
+  "rights.rating-published": { zh: "双方互评", en: "Ratings published", with: [] },
   "rights.cover-confirmed": { zh: "保险生效", en: "Insurance in place", with: [] },
   "rights.cover-refused": { zh: "保险被拒", en: "Insurance refused", with: [] },
   "rights.shift-started": { zh: "开始上岗", en: "Shift started", with: [] },

@@ -35,6 +35,8 @@ FOR_OTHERS = {
     "matching.offer-declined.v1": "for statistics; matching itself has freed the seat",
     "notify.delivery-made.v1": "for operators: that a person was told",
     "notify.delivery-failed.v1": "for operators: that a person could not be told",
+    "rights.cover-confirmed.v1": "for statistics of cover; whoever may start asks rights",
+    "rights.rating-published.v1": "for statistics; averages are asked of rights",
     "rights.shift-ended.v1": "for statistics of hours worked",
 }
 """Events that no service of ours reacts to, and whom they are for."""

@@ -14,10 +14,13 @@ from services.rights.store import (
     Agreement,
     Cover,
     CoverStatus,
+    Mark,
     OfPlacement,
     Payment,
+    Ratings,
     Shift,
     ShiftStatus,
+    Side,
     may_read,
     readable,
 )
@@ -391,7 +394,7 @@ async def rate_worker(
 @routes.get("/ratings/{placement_id}")
 async def read_ratings(placement_id: str, caller: Anyone, unit: InUnit, request: Request) -> RatingsView:
     """What the sides said: one's own at once, the other's when it is published; clerks see what is published."""
-    rated = await _readable(unit, ratings.Ratings, placement_id, caller, RATING)
+    rated = await _readable(unit, Ratings, placement_id, caller, RATING)
     return _ratings_view(rated, caller, request.app.state.sealer)
 
 
@@ -415,19 +418,19 @@ async def _rate(
     caller: Caller,
     unit: Unit,
     request: Request,
-    side: ratings.Side,
+    side: Side,
 ) -> RatingsView:
     shift = await _readable(unit, Shift, placement_id, caller, SHIFT)
     if shift.status != "ended":
         raise Conflict("not-ended", NOT_ENDED)
-    rated = await unit.get(ratings.Ratings, placement_id) or ratings.Ratings(id=placement_id, parties=shift.parties)
+    rated = await unit.get(Ratings, placement_id) or Ratings(id=placement_id, parties=shift.parties)
     if rated.by(side):
         raise Conflict("already-rated", ALREADY_RATED)
     if unit.now >= ratings.closes_at(shift):
         raise Conflict("rating-closed", RATING_CLOSED, closed=_local(ratings.closes_at(shift)))
     sealer: Sealer = request.app.state.sealer
     sealed = sealer.seal(body.text, subject=placement_id, field=f"rating-by-{side}") if body.text else None
-    mark = ratings.Mark(points=body.points, codes=body.codes, sealed=sealed, at=unit.now)
+    mark = Mark(points=body.points, codes=body.codes, sealed=sealed, at=unit.now)
     ratings.rate(unit, rated, shift, side, mark)
     return _ratings_view(rated, caller, sealer)
 
@@ -476,8 +479,8 @@ async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:
     )
 
 
-def _ratings_view(rated: ratings.Ratings, caller: Caller, sealer: Sealer) -> RatingsView:
-    def view(side: ratings.Side) -> MarkView | None:
+def _ratings_view(rated: Ratings, caller: Caller, sealer: Sealer) -> RatingsView:
+    def view(side: Side) -> MarkView | None:
         mark = rated.by(side)
         if mark is None or not (rated.published_at or caller.role == side):
             return None
@@ -492,7 +495,7 @@ def _ratings_view(rated: ratings.Ratings, caller: Caller, sealer: Sealer) -> Rat
     )
 
 
-async def _average_view(unit: Unit, side: ratings.Side, person_id: str) -> AverageView:
+async def _average_view(unit: Unit, side: Side, person_id: str) -> AverageView:
     n, hundredths = await ratings.average_of(unit, side, person_id)
     return AverageView(
         person_id=person_id,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from services.rights import attendance, covers, domain, ratings
-from services.rights.store import Agreement, Cancellation, Cover, Parties, Payment, Shift
+from services.rights.store import Agreement, Cancellation, Cover, Parties, Payment, Ratings, Shift
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
 from shared.reactions import Reactions
@@ -112,7 +112,7 @@ async def miss_shift(timer: Timer, unit: Unit) -> None:
 @react.at(ratings.RATINGS_CLOSE)
 async def close_ratings(timer: Timer, unit: Unit) -> None:
     """One side has rated in time and the other has not: what there is is seen now."""
-    rated = await unit.get(ratings.Ratings, timer.subject)
+    rated = await unit.get(Ratings, timer.subject)
     if rated and not rated.published_at:
         ratings.publish(unit, rated)
 

@@ -1,45 +1,14 @@
 """What the two sides of a shift say of each other when it has ended: unseen until both have, or the time is over."""
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
-
-from pydantic import BaseModel
-from pymongo import IndexModel
+from typing import Any
 
 from services.rights.rules import POLICY
-from services.rights.store import OfPlacement, Shift
+from services.rights.store import Mark, Ratings, Shift, Side
 from shared.contracts.rights import RatingPublished
 from shared.unit import Unit
 
 RATINGS_CLOSE = "ratings-close"
-
-Side = Literal["worker", "employer"]
-
-
-class Mark(BaseModel):
-    """1 to 5 points, codes for why, and what the rater wrote, which may be of persons, `sealed` under the placement."""
-
-    points: int
-    codes: tuple[str, ...]
-    sealed: bytes | None
-    at: datetime
-
-
-class Ratings(OfPlacement):
-    """Both ratings of one placement, by who gave them. In one document, so that of two at once one sees the other."""
-
-    collection = "ratings"
-    indexes: ClassVar = [
-        *OfPlacement.indexes,
-        *(IndexModel([(f"parties.{side}_id", 1), ("published_at", -1)]) for side in ("worker", "employer")),
-    ]
-
-    by_worker: Mark | None = None
-    by_employer: Mark | None = None
-    published_at: datetime | None = None
-
-    def by(self, side: Side) -> Mark | None:
-        return self.by_worker if side == "worker" else self.by_employer
 
 
 def closes_at(shift: Shift) -> datetime:

@@ -134,7 +134,36 @@ class Cancellation(Document):
     compensation_fen: int = 0
 
 
-DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Payment, Cancellation]
+Side = Literal["worker", "employer"]
+
+
+class Mark(BaseModel):
+    """1 to 5 points, codes for why, and what the rater wrote, which may be of persons, `sealed` under the placement."""
+
+    points: int
+    codes: tuple[str, ...]
+    sealed: bytes | None
+    at: datetime
+
+
+class Ratings(OfPlacement):
+    """Both ratings of one placement, by who gave them. In one document, so that of two at once one sees the other."""
+
+    collection = "ratings"
+    indexes: ClassVar = [
+        *OfPlacement.indexes,
+        *(IndexModel([(f"parties.{side}_id", 1), ("published_at", -1)]) for side in ("worker", "employer")),
+    ]
+
+    by_worker: Mark | None = None
+    by_employer: Mark | None = None
+    published_at: datetime | None = None
+
+    def by(self, side: Side) -> Mark | None:
+        return self.by_worker if side == "worker" else self.by_employer
+
+
+DOCUMENTS: list[type[Document]] = [Agreement, Cover, Shift, Payment, Cancellation, Ratings]
 
 P = TypeVar("P", bound=OfPlacement)
 

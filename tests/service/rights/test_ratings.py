@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from services.rights import ratings
-from services.rights.ratings import Ratings
 from services.rights.rules import POLICY
+from services.rights.store import Ratings
 from shared.contracts.rights import RatingPublished
 from shared.testing import Harness
 from tests.service.rights.placements import EMPLOYER, MORNING, WORKER, placement_cancelled, placement_made

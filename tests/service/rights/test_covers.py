@@ -324,3 +324,28 @@ async def test_an_enrolment_that_was_heard_of_too_late_is_withdrawn(
     assert list(insurer.covered) == [f"enrol:{REFERENCE}"]
     assert insurer.withdrawn[f"withdraw:{REFERENCE}"]["at"] == "2026-11-23T00:00:00Z"
     assert (await only_cover(rights)).status == "refused"
+
+
+@pytest.mark.feature("F46")
+async def test_evidence_says_what_is_known_of_a_cover_and_not_how_it_is_asked_for(
+    rights: Harness, sender: Sender, insurer: RecordingInsurer
+) -> None:
+    async def evidence() -> dict[str, Any]:
+        answer = await rights.http.get("/placements/placement-1/evidence", headers=rights.as_("worker", WORKER))
+        assert answer.status_code == 200
+        [body] = [entry["body"] for entry in answer.json()["entries"] if entry["kind"] == "cover"]
+        return dict(body)
+
+    await rights.receives(placement_made())
+    known = {
+        "provider": "regional-scheme",
+        "policy_id": None,
+        "period": {"start": "2026-11-23T00:00:00Z", "end": "2026-11-23T08:00:00Z"},
+        "occupation": "6-02-06-12",
+        "status": "pending",
+        "refused_for": None,
+        "withdrawn_at": None,
+    }
+    assert await evidence() == known
+    await ask(sender)
+    assert await evidence() == known | {"policy_id": f"P-{REFERENCE}", "status": "active"}

@@ -8,6 +8,8 @@ class Settings(BaseSettings):
     """Settings of a service process.
 
     `secret` is a base64 text of 32 bytes from which the keys for stored personal data are derived.
+    `insurer_url` is the address of the insurer's interface; without one the market's own register of covers is what
+    its group policy goes by.
     `mongo_url` needs a replica set: units are transactions.
     `sms_url`, `voice_url` and `smtp_url` (smtp:// or smtps://, with a user's name and password or without) are the
     region's providers of messages; a channel whose address is empty is not there. With `receipts_token` providers say
@@ -33,6 +35,7 @@ class Settings(BaseSettings):
     wecom_url: str = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send"
     webhooks_may_be_local: bool = False
     receipts_token: SecretStr = SecretStr("")
+    insurer_url: str = ""
     secret: SecretStr = SecretStr("")
     operator_password: SecretStr = SecretStr("")
     zone: str = "Asia/Shanghai"

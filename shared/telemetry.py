@@ -49,6 +49,12 @@ class Metrics:
         self.timers_fired = Counter(
             "kuaizhao_timers_fired_total", "Timers whose effect is committed", ["service", "name"]
         )
+        self.insurer_answers = Counter(
+            "kuaizhao_insurer_answers_total", "What came of asking the insurer for cover", ["ask", "outcome"]
+        )
+        self.insurer_owes = Gauge(
+            "kuaizhao_insurer_owes_seconds", "How long the insurer has owed its oldest answer", ["service"]
+        )
         self.time_to_offer = Histogram(
             "kuaizhao_time_to_offer_seconds",
             "From the later of post and check-in to the offer",

@@ -1,4 +1,4 @@
-"""The web process: the live page and what it shows, the documentation pages, and a local trace view and SMS sink.
+"""The web process: the live page and what it shows, the documentation pages, a local trace view, SMS sink and insurer.
 
 It owns no data of the market: the board comes from matching through the gateway, events from the open topics, traces
 by OTLP. Everything here is in memory and may be lost.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Header, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.datastructures import MutableHeaders
@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clients.city.places import city
 from clients.web.events import Feed, Tail, open_topics
+from clients.web.insurer import Books, Enrolment, Policy, Withdrawal
 from clients.web.sms import Posted, Sent, Sms, SmsSink
 from clients.web.traces import TraceStore, decode
 from shared.http import install_errors, language_of
@@ -77,7 +78,9 @@ class Guard:
                 MutableHeaders(scope=message).update(headers)
             await send(message)
 
-        if path.startswith(("/sms", "/otlp")) and any(name == b"x-forwarded-for" for name, _ in scope["headers"]):
+        if path.startswith(("/sms", "/insurer", "/otlp")) and any(
+            name == b"x-forwarded-for" for name, _ in scope["headers"]
+        ):
             await JSONResponse({"detail": "Not Found"}, 404)(scope, receive, with_headers)
             return
         await self._app(scope, receive, with_headers)
@@ -90,6 +93,7 @@ class Held:
     feed: Feed
     traces: TraceStore
     sms: SmsSink
+    insurer: Books
     docs: Path
 
 
@@ -99,6 +103,7 @@ def held(request: Request) -> Held:
 
 
 InHand = Annotated[Held, Depends(held)]
+IdempotencyKey = Annotated[str, Header(min_length=1, max_length=200)]
 
 routes = APIRouter()
 
@@ -108,7 +113,7 @@ def make_app(
 ) -> FastAPI:
     """The web process as an ASGI application. With a `feed` given, that is shown, and Kafka is not followed."""
     store = traces if traces is not None else TraceStore()  # an empty store is false
-    in_hand = Held(feed or Feed(), store, SmsSink(), docs)
+    in_hand = Held(feed or Feed(), store, SmsSink(), Books(), docs)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -246,6 +251,22 @@ async def read_sms(to: str, has: InHand) -> list[Sent]:
     """The messages and calls for a number, the newest last."""
     # A plus sign that a client did not escape arrives as a blank.
     return has.sms.sent_to("+" + to[1:] if to.startswith(" ") else to)
+
+
+@routes.post("/insurer/enrolments", status_code=201)
+async def enrol(asked: Enrolment, has: InHand, idempotency_key: IdempotencyKey) -> Policy:
+    return has.insurer.enrol(asked, idempotency_key)
+
+
+@routes.post("/insurer/withdrawals")
+async def withdraw(asked: Withdrawal, has: InHand, idempotency_key: IdempotencyKey) -> Policy:
+    return has.insurer.withdraw(asked)
+
+
+@routes.get("/insurer/policies")
+async def read_policies(has: InHand, reference: str | None = None) -> list[Policy]:
+    """What the insurer has in its books, the newest last; of one reference if it is given."""
+    return has.insurer.policies(reference)
 
 
 # --- the process -----------------------------------------------------------------------------------------------------

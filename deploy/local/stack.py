@@ -102,6 +102,7 @@ class Stack:
             "SMS_URL": f"{self.url('web')}/sms",
             "VOICE_URL": f"{self.url('web')}/sms/voice",
             "WEBHOOKS_MAY_BE_LOCAL": "true",
+            "INSURER_URL": f"{self.url('web')}/insurer" if "web" in self.parts else "",
             "JWKS_URL": f"{self.url('identity')}/api/identity/.well-known/jwks.json",
             "GATEWAY": self.gateway,
             "ISSUER": ISSUER,

@@ -16,24 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from services.notify.domain import Trouble
 from shared import clock
+from shared.sending import Retry, check
 
 TIMEOUT_SECONDS = 5.0
 
 NAT64 = IPv6Network("64:ff9b::/96")
 """Addresses that a translator turns into one of IPv4 (RFC 6052)."""
-
-
-class Retry(Exception):
-    """It was not taken now and may be later; whether it was taken after all is not known.
-
-    `asked_seconds` is how long the channel asked us to wait, if it did.
-    """
-
-    def __init__(self, trouble: Trouble, asked_seconds: float | None = None) -> None:
-        super().__init__(trouble)
-        self.trouble, self.asked_seconds = trouble, asked_seconds
 
 
 class Rejected(Exception):
@@ -247,18 +236,5 @@ async def _post(client: httpx.AsyncClient, url: httpx.URL | str, **request: Any)
 
 def _judge(answer: httpx.Response) -> None:
     """Returns when a message was taken. Raises `Retry` or `Rejected`."""
-    status = answer.status_code
-    if answer.is_success:
-        return
-    if status in (408, 425, 429, 503):
-        raise Retry("busy", _seconds(answer.headers.get("retry-after")))
-    if answer.is_server_error:
-        raise Retry("broken")
-    if answer.is_redirect or status in (401, 403, 404, 405, 407):
-        raise Retry("misconfigured")
-    raise Rejected
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Retry-After as seconds (RFC 9110, 10.2.3); its form as a date is not understood, and so left aside."""
-    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
+    if not check(answer.status_code, answer.headers.get("retry-after")):
+        raise Rejected

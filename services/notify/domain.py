@@ -1,4 +1,4 @@
-"""The rules of notify: what identifies a message, how an address is shown, when it goes out and is tried again."""
+"""The rules of notify: what identifies a message, how an address is shown, and when it goes out."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
@@ -16,15 +16,6 @@ ORDER: tuple[Via, ...] = get_args(Via)
 
 EARTH_M = 6_371_008.8
 """The mean radius (IUGG), by which angles become metres."""
-
-Trouble = Literal["timeout", "unreachable", "broken", "busy", "misconfigured"]
-"""Why a channel could not take a message now: `broken` answered with its own fault, `busy` asked us to come later,
-`misconfigured` does not know us or the address of its service."""
-
-FIRST_PAUSE = timedelta(seconds=2)
-LONGEST_PAUSE = timedelta(minutes=5)
-BUSY_PAUSE = timedelta(seconds=30)
-MISCONFIGURED_PAUSE = timedelta(minutes=1)
 
 
 def kind_of(event: Event) -> str:
@@ -77,15 +68,3 @@ def next_time(now: datetime, hour: time, zone: ZoneInfo) -> datetime:
 def metres(one: tuple[float, float], other: tuple[float, float]) -> float:
     """How far apart two positions are over ground, each as latitude and longitude in degrees."""
     return float(h3.great_circle_distance(one, other, unit="rads")) * EARTH_M
-
-
-def pause(trouble: Trouble, attempts: int, asked_seconds: float | None) -> timedelta:
-    """How long to wait after the `attempts`-th attempt: as the channel asked, or longer each time up to a limit."""
-    match trouble:
-        case "misconfigured":
-            return MISCONFIGURED_PAUSE
-        case "busy":
-            asked = BUSY_PAUSE if asked_seconds is None else timedelta(seconds=asked_seconds)
-            return min(max(asked, FIRST_PAUSE), LONGEST_PAUSE)
-        case _:
-            return min(FIRST_PAUSE * (1 << min(attempts - 1, 16)), LONGEST_PAUSE)

@@ -37,6 +37,7 @@ from shared.contracts.rights import (
     CaseClosed,
     CaseEscalated,
     CaseOpened,
+    CoverRefused,
     PayConfirmed,
     PayContested,
     PayCorrected,
@@ -149,6 +150,7 @@ def _placement(
     | AttendanceConfirmed
     | ExcuseDecided
     | AgreementMade
+    | CoverRefused
     | ShiftStarted
     | ShiftMissed
     | TimesheetDisputed
@@ -168,6 +170,12 @@ def _placement(
 @react.to(AgreementMade, needs=people("worker"))
 async def tell_of_agreement(event: AgreementMade, unit: Unit) -> None:
     await tell(unit, event, "worker", {"starts_at": event.starts_at}, context=_placement(event))
+
+
+@react.to(CoverRefused, needs=people(*BOTH))
+async def tell_of_refused_cover(event: CoverRefused, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {}, context=_placement(event))
 
 
 @react.to(ShiftStarted, needs=people("employer"))

@@ -1,10 +1,4 @@
-"""Sends what is due, outside every transaction.
-
-    claim (a unit) ─► send (the channel) ─► mark (a unit)
-
-A claim moves the delivery's due time on, which is its lease: a process that dies with it leaves a delivery that falls
-due again, and is sent again under the same key, so the channel passes it on once.
-"""
+"""Sends what is due, as shared/sending.py says. A delivery's id is its key, so the channel passes it on once."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,7 +14,6 @@ from services.notify.channels import (
     TIMEOUT_SECONDS,
     Channel,
     Rejected,
-    Retry,
     SmsGateway,
     Smtp,
     VoiceGateway,
@@ -28,12 +21,13 @@ from services.notify.channels import (
     WeComRobot,
     webhook_client,
 )
-from services.notify.domain import Via, pause
+from services.notify.domain import Via
 from services.notify.store import Contact, Delivery, Message, deliveries_due, load_with_contexts, texts_of
 from services.notify.telling import ending, fall_back
 from services.notify.texts import digest
 from shared import clock
 from shared.faults import fault_point
+from shared.sending import AT_ONCE, LEASE, Retry, pause, send_in_lanes
 from shared.service import Runtime
 from shared.settings import Settings
 from shared.tasks import end_tasks
@@ -41,11 +35,6 @@ from shared.telemetry import span_from
 from shared.unit import Unit
 
 log = structlog.get_logger()
-
-LANES = 4
-AT_ONCE = 25
-IDLE_SECONDS = 0.25
-LEASE = timedelta(seconds=30)
 
 RECEIPTED: frozenset[Via] = frozenset({"sms", "voice"})
 """The channels whose providers say that a message arrived, where they have been given a token to say it with."""
@@ -59,23 +48,10 @@ class Sender:
         self._sealer = runtime.sealer
         self._zone = ZoneInfo(runtime.settings.zone)
         self._receipted = RECEIPTED if runtime.settings.receipts_token.get_secret_value() else frozenset()
-        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
-        """Send for ever. Lanes send side by side, and look for work one at a time."""
-        lanes = [asyncio.create_task(self._lane()) for _ in range(LANES)]
-        try:
-            await asyncio.gather(*lanes)
-        finally:
-            await end_tasks(*lanes)
-
-    async def _lane(self) -> None:
-        while True:
-            async with self._turn:
-                claimed = await self.claim()
-                if not claimed:
-                    await asyncio.sleep(IDLE_SECONDS)
-            await self.deliver(claimed)
+        """Send for ever."""
+        await send_in_lanes(self.claim, self.deliver)
 
     async def claim(self) -> list[Delivery]:
         """Take deliveries that are due; nobody else takes them before the lease ends."""

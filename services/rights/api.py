@@ -1,27 +1,32 @@
 """Rights over HTTP: a placement's agreement and cover, the worker's start and end, and pay until it is confirmed."""
 
+import asyncio
 from datetime import datetime, timedelta
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, cases, codes, domain, proofs
-from services.rights.rules import Rules
+from services.rights import attendance, cases, codes, document, domain, proofs, ratings
+from services.rights.rules import POLICY, Rules
 from services.rights.store import (
     RULES,
     Agreement,
     Cover,
+    CoverStatus,
+    Mark,
     OfPlacement,
     OverrideReason,
     Payment,
     Proof,
     ProofMethod,
+    Ratings,
     RefusedStart,
     Shift,
     ShiftStatus,
+    Side,
     may_read,
     readable,
 )
@@ -30,20 +35,31 @@ from shared.auth import Anyone, Caller, Employer, Worker, any_of
 from shared.contracts.posting import GigTerms
 from shared.contracts.rights import PayConfirmed
 from shared.contracts.terms import Instant, PayMode, PayUnit, Period
-from shared.http import InSealer, InUnit, Routes, problem_response
+from shared.http import InSealer, InUnit, Routes, language_of, problem_response
 from shared.problems import Conflict, Invalid, Missing, Problem, Text
 from shared.rulebook import add_routes
 from shared.sealed import Sealer
+from shared.sending import Trouble
 from shared.unit import Unit
 
 routes = Routes("rights")
 
 AGREEMENT, SHIFT, PAY = Text("agreement", "协议"), Text("shift", "班次"), Text("pay", "报酬记录")
 GIG = Text("gig of yours with a worker placed in it", "已录用人员的用工")
+RATING = Text("rating", "评价")
 CANCELLED = Text("This placement was cancelled.", "该用工已取消。")
-NO_COVER = Text(
-    "No injury insurance is active for this shift, so it may not start.", "该班次没有有效的工伤保障，不能开工。"
-)
+NO_COVER = {
+    "withdrawn": Text(
+        "No injury insurance is active for this shift, so it may not start.", "该班次没有有效的工伤保障，不能开工。"
+    ),
+    "pending": Text(
+        "The insurer has not confirmed the cover for this shift yet, so it may not start. It is being asked again.",
+        "保险机构尚未确认该班次的工伤保障，暂不能开工；系统正在继续办理。",
+    ),
+    "refused": Text(
+        "The insurer refused cover for this shift, so it may not start.", "保险机构拒绝为该班次提供工伤保障，不能开工。"
+    ),
+}
 ALREADY_STARTED = Text("This shift has started already.", "该班次已经开工。")
 ALREADY_ENDED = Text("This shift has ended already.", "该班次已经收工。")
 MISSED = Text(
@@ -55,6 +71,9 @@ REFUSALS = {
     "too-early": Text("This shift can be started from {opens} on.", "该班次最早可在 {opens} 开工。"),
     "too-late": Text("This shift was over at {ends}.", "该班次已于 {ends} 结束。"),
 }
+NOT_ENDED = Text("A shift is rated when it has ended.", "班次结束后方可评价。")
+ALREADY_RATED = Text("You have rated this shift already.", "您已评价过该班次。")
+RATING_CLOSED = Text("This shift could be rated until {closed}.", "该班次的评价已于 {closed} 截止。")
 SAY_PIECES = Text("is required for piece pay: how many pieces were made", "计件工作须填写完成的件数")
 ENDED_BEFORE = Text(
     "must not be before the shift's start at {started}: it cannot end before it began",
@@ -65,18 +84,35 @@ ALREADY_PAID = Text("This pay is marked as paid already.", "该报酬已标记�
 ALREADY_CONFIRMED = Text("The worker has confirmed this pay already.", "劳动者已确认收到该报酬。")
 
 Voucher = Annotated[Caller, Depends(any_of("employer", "clerk", "operator"))]
+KEPT_APART = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "private, no-store",
+}
+"""A page of people's words: nothing runs in it, and nobody keeps it but who asked."""
+DOCUMENT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}, "application/pdf": {"schema": {"type": "string"}}}}
+}
+
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 
 class InsuranceView(BaseModel):
-    """Cover for the half-open span [start, end) of the shift."""
+    """Cover for the half-open span [start, end) of the shift.
+
+    `pending` until the insurer confirms it, with a `policy_id` from then on; `trouble` says why it has not answered,
+    `refused_for` why it refuses.
+    """
 
     provider: str
-    policy_id: str
-    status: Literal["active", "withdrawn"]
+    policy_id: str | None
+    status: CoverStatus
     covers: Period
     withdrawn_at: datetime | None
+    refused_for: str | None
+    trouble: Trouble | None
 
 
 class AgreementView(BaseModel):
@@ -191,10 +227,81 @@ class PayPage(BaseModel):
     next: str | None
 
 
+class _Rating(BaseModel):
+    """`text` is kept sealed, and is in no event; after publication the other side reads it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    points: Annotated[int, Field(ge=1, le=5)]
+    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
+
+
+OfEmployer = Literal[
+    "as-described", "paid-on-time", "safe", "fair", "not-as-described", "paid-late", "unsafe", "unfair"
+]
+OfWorker = Literal["punctual", "skilled", "careful", "polite", "late", "unskilled", "careless", "rude"]
+
+
+class EmployerRating(_Rating):
+    codes: Annotated[tuple[OfEmployer, ...], Field(max_length=8)] = ()
+
+
+class WorkerRating(_Rating):
+    codes: Annotated[tuple[OfWorker, ...], Field(max_length=8)] = ()
+
+
+class MarkView(BaseModel):
+    points: int
+    codes: tuple[str, ...]
+    text: str | None
+    at: datetime
+
+
+class RatingsView(BaseModel):
+    """`by_worker` is the worker's rating of the employer; null while it is not given, or not yet for the caller."""
+
+    placement_id: str
+    published_at: datetime | None
+    by_worker: MarkView | None
+    by_employer: MarkView | None
+
+
+class AverageView(BaseModel):
+    """`average` is 1.00 to 5.00, of `ratings` ratings; null while there are fewer than `least` in `days` days."""
+
+    person_id: str
+    average: float | None
+    ratings: int
+    days: int
+    least: int
+
+
 @routes.get("/agreements/{placement_id}")
 async def read_agreement(placement_id: str, caller: Anyone, unit: InUnit) -> AgreementView:
     """A placement's agreement and insurance: for its worker, its employer, and clerks of its district."""
     return await _agreement_view(await _readable(unit, Agreement, placement_id, caller, AGREEMENT), unit)
+
+
+@routes.get("/agreements/{placement_id}/document", response_class=Response, responses=DOCUMENT)
+async def read_document(
+    placement_id: str,
+    caller: Anyone,
+    unit: InUnit,
+    request: Request,
+    format: Literal["html", "pdf"] = "html",
+    lang: Annotated[document.Language | None, Query(description="what `Accept-Language` prefers if left out")] = None,
+) -> Response:
+    """The agreement as people read it, to print or keep: for those who may read it. It names the hash of the text."""
+    agreement = await _readable(unit, Agreement, placement_id, caller, AGREEMENT)
+    language: document.Language = lang or ("en" if language_of(request) == "en" else "zh")
+    paper = document.paper(
+        agreement.text, agreement.sha256, agreement.void_at, language=language, zone=attendance.zone()
+    )
+    if format == "html":
+        return Response(document.as_html(paper), media_type="text/html; charset=utf-8", headers=KEPT_APART)
+    name = {"content-disposition": f'attachment; filename="agreement-{agreement.sha256[:12]}.pdf"'}
+    pdf = await asyncio.to_thread(document.as_pdf, paper)
+    return Response(pdf, media_type="application/pdf", headers=KEPT_APART | name)
 
 
 @routes.get("/agreements")
@@ -288,7 +395,7 @@ async def override_proof(
     """
     shift = await _readable(unit, Shift, placement_id, caller, SHIFT)
     await _may_start(unit, shift, await RULES.of(unit, shift.parties.district), unit.now)
-    note = sealer.seal(body.note, subject=shift.id, field="override_note") if body.note else None
+    note = sealer.seal(body.note, subject=shift.id, field=proofs.NOTE) if body.note else None
     by: Literal["employer", "clerk"] = "employer" if caller.role == "employer" else "clerk"
     proof = Proof(method="override", by=by, reason=body.reason, note=note)
     attendance.start(unit, shift, by="employer" if by == "employer" else "worker", proof=proof)
@@ -309,8 +416,9 @@ async def _may_start(unit: Unit, shift: Shift, rules: Rules, at: datetime) -> No
         case "missed":
             raise Conflict("shift-missed", MISSED)
     cover = await unit.get(Cover, shift.id)
-    if cover is None or cover.status != "active":
-        raise Conflict("no-cover", NO_COVER)
+    status = cover.status if cover else "withdrawn"
+    if cover is None or status != "active":
+        raise Conflict("no-cover", NO_COVER[status], cover=status)
     early = rules.early if cover.period.start == shift.period.start else timedelta(0)  # a substitute has no time before
     refusal = domain.start_refusal(cover.period, at, early)
     if refusal:
@@ -403,6 +511,68 @@ async def contest_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayVie
     return _pay_view(pay)
 
 
+@routes.post("/ratings/{placement_id}/of-employer", status_code=201)
+async def rate_employer(
+    placement_id: str, body: EmployerRating, worker: Worker, unit: InUnit, sealer: InSealer
+) -> RatingsView:
+    """The worker rates the employer, once, until `open_days` (policy.yaml) after the shift.
+
+    409: `not-ended`, `already-rated`, `rating-closed`.
+    """
+    return await _rate(placement_id, body, worker, unit, sealer, "worker")
+
+
+@routes.post("/ratings/{placement_id}/of-worker", status_code=201)
+async def rate_worker(
+    placement_id: str, body: WorkerRating, employer: Employer, unit: InUnit, sealer: InSealer
+) -> RatingsView:
+    """The employer rates the worker, once. 409 as for the other."""
+    return await _rate(placement_id, body, employer, unit, sealer, "employer")
+
+
+@routes.get("/ratings/{placement_id}")
+async def read_ratings(placement_id: str, caller: Anyone, unit: InUnit, sealer: InSealer) -> RatingsView:
+    """What the sides said: one's own at once, the other's when it is published; clerks see what is published."""
+    rated = await _readable(unit, Ratings, placement_id, caller, RATING)
+    return _ratings_view(rated, caller, sealer)
+
+
+@routes.get("/ratings/of-employer/{employer_id}")
+async def read_employer_average(employer_id: str, _: Anyone, unit: InUnit) -> AverageView:
+    """How an employer is rated, by the published rule, for everybody who is signed in."""
+    return await _average_view(unit, "employer", employer_id)
+
+
+@routes.get("/ratings/of-worker/{worker_id}")
+async def read_worker_average(worker_id: str, caller: Anyone, unit: InUnit) -> AverageView:
+    """How a worker is rated, by the published rule: for the worker, employers and clerks."""
+    if caller.id != worker_id and caller.role not in ("employer", "clerk", "operator"):
+        raise Missing(RATING)
+    return await _average_view(unit, "worker", worker_id)
+
+
+async def _rate(
+    placement_id: str,
+    body: EmployerRating | WorkerRating,
+    caller: Caller,
+    unit: Unit,
+    sealer: Sealer,
+    side: Side,
+) -> RatingsView:
+    shift = await _readable(unit, Shift, placement_id, caller, SHIFT)
+    if shift.status != "ended":
+        raise Conflict("not-ended", NOT_ENDED)
+    rated = await unit.get(Ratings, placement_id) or Ratings(id=placement_id, parties=shift.parties)
+    if rated.by(side):
+        raise Conflict("already-rated", ALREADY_RATED)
+    if unit.now >= ratings.closes_at(shift):
+        raise Conflict("rating-closed", RATING_CLOSED, closed=_local(ratings.closes_at(shift)))
+    sealed = sealer.seal(body.text, subject=placement_id, field=f"rating-by-{side}") if body.text else None
+    mark = Mark(points=body.points, codes=body.codes, sealed=sealed, at=unit.now)
+    ratings.rate(unit, rated, shift, side, mark)
+    return _ratings_view(rated, caller, sealer)
+
+
 P = TypeVar("P", bound=OfPlacement)
 
 
@@ -441,13 +611,41 @@ async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:
             status=cover.status,
             covers=cover.period,
             withdrawn_at=cover.withdrawn_at,
+            refused_for=cover.refused_for,
+            trouble=cover.trouble,
         ),
     )
 
 
+def _ratings_view(rated: Ratings, caller: Caller, sealer: Sealer) -> RatingsView:
+    def view(side: Side) -> MarkView | None:
+        mark = rated.by(side)
+        if mark is None or not (rated.published_at or caller.role == side):
+            return None
+        text = sealer.open(mark.sealed, subject=rated.id, field=f"rating-by-{side}") if mark.sealed else None
+        return MarkView(points=mark.points, codes=mark.codes, text=text, at=mark.at)
+
+    return RatingsView(
+        placement_id=rated.id,
+        published_at=rated.published_at,
+        by_worker=view("worker"),
+        by_employer=view("employer"),
+    )
+
+
+async def _average_view(unit: Unit, side: Side, person_id: str) -> AverageView:
+    n, hundredths = await ratings.average_of(unit, side, person_id)
+    return AverageView(
+        person_id=person_id,
+        average=None if hundredths is None else hundredths / 100,
+        ratings=n,
+        days=POLICY.ratings.average_days,
+        least=POLICY.ratings.average_least,
+    )
+
+
 def _shift_view(shift: Shift, sealer: Sealer) -> ShiftView:
-    note = shift.proof.note and sealer.open(shift.proof.note, subject=shift.id, field="override_note")
-    proof = ProofView(**(dict(shift.proof) | {"note": note}))
+    proof = ProofView(**(dict(shift.proof) | {"note": proofs.note_of(shift, sealer)}))
     return ShiftView(placement_id=shift.id, gig_id=shift.parties.gig_id, **(dict(shift) | {"proof": proof}))
 
 

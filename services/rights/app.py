@@ -1,6 +1,6 @@
 """rights, wired."""
 
-from services.rights import api, case_api, handlers, store, timesheets
+from services.rights import api, case_api, handlers, sender, store, timesheets
 from shared.service import Service
 
 api.routes.include_router(timesheets.routes)
@@ -11,6 +11,7 @@ service = Service(
     reactions=handlers.react,
     routes=api.routes,
     documents=store.DOCUMENTS,
-    about="The agreement and injury cover of every placement, its shift and timesheet, pay until it arrives; workers' "
-    "cases and the law's time limits, and sanctions.",
+    loops=[sender.ask_forever, sender.measure_forever],
+    about="The agreement and injury cover of every placement, its shift and timesheet, pay until it arrives, and how "
+    "the sides rate each other; workers' cases and the law's time limits, and sanctions.",
 )

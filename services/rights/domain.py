@@ -42,6 +42,16 @@ def sha256(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
+def cover_reference(provider: str, placement_id: str) -> str:
+    """The market's own name for a placement's entry in the group policy."""
+    return f"{provider}:{placement_id}"
+
+
+def asking_key(ask: Literal["enrol", "withdraw"], reference: str) -> str:
+    """The idempotency key under which an insurer is asked: a cover is enrolled once and withdrawn once."""
+    return f"{ask}:{reference}"
+
+
 def start_refusal(shift: Period, now: datetime, early: timedelta) -> Literal["too-early", "too-late"] | None:
     """Why a shift may not start now: it may in [start - early, end)."""
     if now < shift.start - early:

@@ -3,12 +3,16 @@
 from datetime import datetime
 from typing import Any
 
+from services.rights import proofs
 from services.rights.store import Agreement, Case, Cover, Payment, Shift
 from shared.evidence import chained
 from shared.sealed import Sealer
 from shared.unit import Document, Unit
 
 FORM = "kuaizhao-evidence/1"
+
+ASKING = ("ask", "due_at", "asked_since", "attempts", "trouble", "trace")
+"""Of a cover: how the insurer is being asked. What it said is in the rest."""
 
 Entry = tuple[str, str | None, dict[str, Any]]
 
@@ -32,9 +36,10 @@ async def pack(unit: Unit, agreement: Agreement, sealer: Sealer) -> dict[str, An
         )
     ]
     if cover := await unit.get(Cover, id):
-        entries.append(("cover", _iso(agreement.made_at), _facts(cover)))
+        entries.append(("cover", _iso(agreement.made_at), _facts(cover, *ASKING)))
     if shift := await unit.get(Shift, id):
-        entries.append(("shift", _iso(shift.ended_at or shift.started_at), _facts(shift)))
+        proof = shift.proof.model_dump() | {"note": proofs.note_of(shift, sealer)}
+        entries.append(("shift", _iso(shift.ended_at or shift.started_at), _facts(shift, "proof") | {"proof": proof}))
     if pay := await unit.get(Payment, id):
         entries.append(("pay", _iso(pay.due_at), _facts(pay) | {"status": pay.status}))
     for case in await unit.find(Case, {"placement_id": id}, sort=[("_id", 1)]):
@@ -67,8 +72,8 @@ def case_text(case: Case, sealed: bytes | None, sealer: Sealer) -> str | None:
     return None if sealed is None else sealer.open(sealed, subject=case.worker_id, field="case")
 
 
-def _facts(document: Document) -> dict[str, Any]:
-    facts: dict[str, Any] = document.model_dump(mode="json", exclude={"id", "version", "parties"})
+def _facts(document: Document, *without: str) -> dict[str, Any]:
+    facts: dict[str, Any] = document.model_dump(mode="json", exclude={"id", "version", "parties", *without})
     return facts
 
 

@@ -2,8 +2,7 @@
 
 from collections.abc import Iterable
 
-from services.rights import attendance, cases, domain, hours, sanctions
-from services.rights.rules import POLICY
+from services.rights import attendance, cases, covers, domain, hours, ratings, sanctions
 from services.rights.store import (
     RULES,
     Agreement,
@@ -12,13 +11,13 @@ from services.rights.store import (
     Cover,
     Parties,
     Payment,
+    Ratings,
     Sanction,
     Shift,
     Timesheet,
 )
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
-from shared.contracts.terms import Period
 from shared.reactions import Reactions
 from shared.unit import Document, Timer, Unit
 
@@ -33,11 +32,9 @@ def _placement(event: PlacementMade | PlacementCancelled | ExcuseDecided) -> Ite
 async def protect(event: PlacementMade, unit: Unit) -> None:
     """Fix the terms under a hash and enter the placement for cover, in one unit, once.
 
-    A placement that is known to be cancelled already gets both too, void and withdrawn from the start. A substitute is
-    covered from when they were placed, and not for hours that had passed.
+    A placement that is known to be cancelled already gets both too, void and withdrawn from the start.
     """
     placement, span = event.placement_id, event.terms.period
-    covered = Period(start=max(span.start, event.at), end=span.end)
     if await unit.get(Agreement, placement):
         return
     parties = Parties(
@@ -45,8 +42,7 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
     )
     text = domain.agreement_text(event)
     agreement = Agreement(id=placement, parties=parties, text=text, sha256=domain.sha256(text), made_at=unit.now)
-    provider = POLICY.insurance.provider
-    cover = Cover(id=placement, parties=parties, provider=provider, policy_id=f"{provider}:{placement}", period=covered)
+    cover = covers.enter(unit, event, parties)
     rules = await RULES.of(unit, event.district)
     shift = Shift(
         id=placement,
@@ -57,7 +53,7 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
         no_show_minutes=rules.no_show_minutes,
         timesheet_hours=rules.timesheet_hours,
     )
-    for document in (agreement, cover, shift):
+    for document in (agreement, shift):
         unit.save(document)
     cancelled = await unit.get(Cancellation, placement)
     if cancelled:
@@ -68,8 +64,9 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
         AgreementMade(
             placement_id=placement,
             sha256=agreement.sha256,
-            policy_id=cover.policy_id,
+            policy_id=domain.cover_reference(cover.provider, placement),
             starts_at=event.arrive_by or span.start,
+            cover="pending" if cover.status == "pending" else "active",
             **parties.model_dump(),
         )
     )
@@ -106,14 +103,14 @@ def _cancellation(event: PlacementCancelled) -> Cancellation:
 
 def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cover, shift: Shift) -> None:
     agreement.void_at, agreement.void_by = cancelled.at, cancelled.by
-    cover.status, cover.withdrawn_at = "withdrawn", cancelled.at
+    covers.withdraw(unit, cover, cancelled.at)
     unit.cancel_timer(attendance.NO_SHOW, shift.id)
     if shift.status == "started":
         attendance.end(unit, shift, cancelled.at, automatic=True, compensation_fen=cancelled.compensation_fen)
     elif shift.status == "planned":
         shift.status = "cancelled"
         attendance.compensate(unit, shift, cancelled.compensation_fen)
-    for document in (agreement, cover, shift):
+    for document in (agreement, shift):
         unit.save(document)
 
 
@@ -139,6 +136,14 @@ async def approve_unanswered(timer: Timer, unit: Unit) -> None:
     sheet = await unit.get(Timesheet, timer.subject)
     if sheet and sheet.status == "open":
         hours.approve(unit, sheet, by="deadline", at=timer.due_at)
+
+
+@react.at(ratings.RATINGS_CLOSE)
+async def close_ratings(timer: Timer, unit: Unit) -> None:
+    """One side has rated in time and the other has not: what there is is seen now."""
+    rated = await unit.get(Ratings, timer.subject)
+    if rated and not rated.published_at:
+        ratings.publish(unit, rated)
 
 
 @react.at(attendance.PAY_OVERDUE)

@@ -14,6 +14,9 @@ from shared.problems import Conflict, Invalid, Text
 from shared.sealed import Sealer
 from shared.unit import Unit
 
+NOTE = "override_note"
+"""The field that the words of whoever vouches for a start are sealed for."""
+
 LOOKED_BACK = timedelta(hours=1)
 """Codes of so long ago are known again, to say that one is too old rather than wrong."""
 
@@ -129,6 +132,12 @@ def judge(
     if rules.proof == "required":
         raise Invalid("code", SAY_PROOF, code="proof-required")
     return Proof()
+
+
+def note_of(shift: Shift, sealer: Sealer) -> str | None:
+    """What an employer or clerk wrote who vouched for a start, opened."""
+    note = shift.proof.note
+    return None if note is None else sealer.open(note, subject=shift.id, field=NOTE)
 
 
 def _check_code(code: str, given: ShiftStart, shift: Shift, rules: Rules, sealer: Sealer, now: datetime) -> None:

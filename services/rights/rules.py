@@ -18,6 +18,20 @@ class Insurance(_Rules):
     provider: str
 
 
+class Ratings(_Rules):
+    open_days: int = Field(ge=1)
+    average_days: int = Field(ge=1)
+    average_least: int = Field(ge=1)
+
+    @property
+    def open(self) -> timedelta:
+        return timedelta(days=self.open_days)
+
+    @property
+    def counts(self) -> timedelta:
+        return timedelta(days=self.average_days)
+
+
 class PayDays(_Rules):
     """When wages are paid. `holidays` are pairs of first and last day."""
 
@@ -34,6 +48,7 @@ class PayDays(_Rules):
 
 class Policy(_Rules):
     insurance: Insurance
+    ratings: Ratings
     pay: PayDays
 
 

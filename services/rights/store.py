@@ -13,6 +13,7 @@ from services.rights.rules import SHIPPED, Rules
 from shared.auth import Caller
 from shared.contracts.terms import Pay, PayMode, Period
 from shared.rulebook import RuleBook, RuleVersion
+from shared.sending import Trouble
 from shared.unit import Document, Unit
 
 ShiftStatus = Literal["planned", "started", "ended", "cancelled", "missed"]
@@ -56,20 +57,38 @@ class Agreement(OfPlacement):
     void_by: Literal["worker", "employer", "market"] | None = None
 
 
-class Cover(OfPlacement):
-    """Injury insurance for the span of one shift: the placement's entry in the market's group policy.
+CoverStatus = Literal["pending", "active", "refused", "withdrawn"]
 
-    `active` says that the entry stands in our register, which is what the group policy goes by; it does not say that
-    the provider has confirmed it.
+
+class Cover(OfPlacement):
+    """Injury insurance for the half-open span `period` of one shift: the placement's entry in the group policy.
+
+    `ask` is what the insurer has still to be asked, under the keys of `domain.asking_key`, from `due_at` on and
+    since `asked_since`; whoever asks moves `due_at` on first. `attempts` counts how often it was asked for this, and
+    `trouble` is why the last attempt came to nothing. Without an insurer there is nobody to ask: the entry here is the
+    cover. `refused_for` is the insurer's code. A cover may be withdrawn before the insurer's answer is known; it is
+    asked until that is, so that no entry of a withdrawn cover stays with the insurer.
     """
 
     collection = "covers"
+    indexes: ClassVar = [
+        *OfPlacement.indexes,
+        IndexModel("due_at", partialFilterExpression={"due_at": {"$type": "date"}}),
+    ]
 
     provider: str
-    policy_id: str
+    policy_id: str | None
     period: Period
-    status: Literal["active", "withdrawn"] = "active"
+    occupation: str = ""
+    status: CoverStatus = "active"
+    refused_for: str | None = None
     withdrawn_at: datetime | None = None
+    ask: Literal["enrol", "withdraw"] | None = None
+    due_at: datetime | None = None
+    asked_since: datetime | None = None
+    attempts: int = 0
+    trouble: Trouble | None = None
+    trace: dict[str, str] = {}
 
 
 class Proof(BaseModel):
@@ -288,6 +307,35 @@ class Cancellation(Document):
     compensation_fen: int = 0
 
 
+Side = Literal["worker", "employer"]
+
+
+class Mark(BaseModel):
+    """1 to 5 points, codes for why, and what the rater wrote, which may be of persons, `sealed` under the placement."""
+
+    points: int
+    codes: tuple[str, ...]
+    sealed: bytes | None
+    at: datetime
+
+
+class Ratings(OfPlacement):
+    """Both ratings of one placement, by who gave them. In one document, so that of two at once one sees the other."""
+
+    collection = "ratings"
+    indexes: ClassVar = [
+        *OfPlacement.indexes,
+        *(IndexModel([(f"parties.{side}_id", 1), ("published_at", -1)]) for side in ("worker", "employer")),
+    ]
+
+    by_worker: Mark | None = None
+    by_employer: Mark | None = None
+    published_at: datetime | None = None
+
+    def by(self, side: Side) -> Mark | None:
+        return self.by_worker if side == "worker" else self.by_employer
+
+
 DOCUMENTS: list[type[Document]] = [
     Agreement,
     Cover,
@@ -297,12 +345,24 @@ DOCUMENTS: list[type[Document]] = [
     Cancellation,
     Case,
     Sanction,
+    Ratings,
     RuleVersion,
 ]
 
 RULES = RuleBook(Rules, SHIPPED)
 
 P = TypeVar("P", bound=OfPlacement)
+
+
+async def covers_due(unit: Unit, limit: int) -> list[Cover]:
+    """Covers of which the insurer should be asked something now, the longest due first."""
+    return await unit.find(Cover, {"due_at": {"$lte": unit.now}}, sort=[("due_at", 1)], limit=limit)
+
+
+async def oldest_asking(unit: Unit) -> datetime | None:
+    """Since when the insurer owes us an answer; None when it owes none."""
+    found = await unit.find(Cover, {"due_at": {"$type": "date"}}, sort=[("asked_since", 1)], limit=1)
+    return found[0].asked_since if found else None
 
 
 def may_read(caller: Caller, parties: Parties) -> bool:

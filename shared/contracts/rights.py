@@ -14,7 +14,11 @@ Receipt = Annotated[str, StringConstraints(pattern=r"^[0-9]{6}-[0-9A-HJKMNP-TV-Z
 class AgreementMade(
     Event, topic="rights.agreement", type="rights.agreement-made.v1", subject="placement_id", key="worker_id"
 ):
-    """The terms of a placement are fixed under a hash, and injury insurance covers it."""
+    """The terms of a placement are fixed under a hash, and it is entered for injury insurance.
+
+    `cover` is `active` when the market's own entry is the cover; `pending` when an insurer has to confirm it, which
+    `CoverConfirmed` or `CoverRefused` says. `policy_id` is the market's own name for the entry.
+    """
 
     placement_id: str
     worker_id: str
@@ -24,6 +28,35 @@ class AgreementMade(
     sha256: str
     policy_id: str
     starts_at: Instant
+    cover: Literal["active", "pending"] = "active"
+
+
+class CoverConfirmed(
+    Event, topic="rights.agreement", type="rights.cover-confirmed.v1", subject="placement_id", key="worker_id"
+):
+    """The insurer has the placement in its books under `policy_id`: from now on the shift may be started."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    policy_id: str
+    at: Instant
+
+
+class CoverRefused(
+    Event, topic="rights.agreement", type="rights.cover-refused.v1", subject="placement_id", key="worker_id"
+):
+    """The insurer will not cover the placement, for the reason `reason` (its code, or `too-late`): no start."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    reason: Code
+    at: Instant
 
 
 class ShiftStarted(
@@ -244,4 +277,24 @@ class SanctionLifted(
     party_id: str
     district: District
     reason: Code
+    at: Instant
+
+
+class RatingPublished(
+    Event, topic="rights.rating", type="rights.rating-published.v1", subject="placement_id", key="worker_id"
+):
+    """Both sides of a placement see how the other rated them: both have, or the time to do so is over.
+
+    Points are 1 to 5, and None of a side that was not rated. What people wrote is in no event.
+    """
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    worker_points: int | None
+    worker_codes: tuple[Code, ...]
+    employer_points: int | None
+    employer_codes: tuple[Code, ...]
     at: Instant

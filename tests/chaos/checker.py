@@ -215,6 +215,8 @@ def _causes(image: Image, report: Report) -> None:
         "attendance-asked": ("placement_id", placements),
         "attendance-confirmed": ("placement_id", known("attendance-asked")),
         "agreement-made": ("placement_id", placements),
+        "cover-confirmed": ("placement_id", known("agreement-made")),
+        "cover-refused": ("placement_id", known("agreement-made")),
         "shift-started": ("placement_id", known("agreement-made")),
         "shift-missed": ("placement_id", known("agreement-made")),
         "shift-ended": ("placement_id", known("shift-started")),
@@ -242,6 +244,7 @@ def _causes(image: Image, report: Report) -> None:
         "offer-made",
     )
     once += ("placement-made", "placement-cancelled", "agreement-made", "shift-started", "shift-ended")
+    once += ("cover-confirmed", "cover-refused")
     once += ("shift-missed", "excuse-decided", "attendance-confirmed")
     _once(image, report, *once, "pay-due", "pay-confirmed", "pay-overdue", "delivery-made", "delivery-failed")
     ends = Counter(said.body["offer_id"] for said in image.of("offer-declined", "offer-expired", "placement-made"))
@@ -301,7 +304,12 @@ def _alike(image: Image, report: Report) -> None:
     for types, known, cause, names in (
         (("offer-declined", "offer-expired"), offers, "offer_id", whole),
         (("placement-made",), offers, "offer_id", (*whole, "employer_id", "terms")),
-        ((*OF_PLACEMENT, "agreement-made"), made, "placement_id", (*whole, "employer_id")),
+        (
+            (*OF_PLACEMENT, "agreement-made", "cover-confirmed", "cover-refused"),
+            made,
+            "placement_id",
+            (*whole, "employer_id"),
+        ),
         (("shift-started", "shift-missed", "shift-ended"), made, "placement_id", (*whole, "employer_id")),
         (("pay-due", "pay-confirmed", "pay-overdue"), made, "placement_id", ("worker_id", "district", "employer_id")),
     ):

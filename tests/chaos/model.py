@@ -26,6 +26,7 @@ OUTWARD = {
     "excuse-decided",
     "attendance-asked",
     "agreement-made",
+    "cover-refused",
     "shift-missed",
     "timesheet-disputed",
     "pay-due",
@@ -51,6 +52,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)?")
 BOTH = ("worker", "employer")
 OF_PLACEMENTS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("agreement-made", ("worker",), ("starts_at",)),
+    ("cover-refused", BOTH, ()),
     ("shift-started", ("employer",), ("at",)),
     ("shift-missed", BOTH, ("at",)),
     ("attendance-confirmed", ("employer",), ("at",)),

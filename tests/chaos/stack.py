@@ -118,6 +118,7 @@ class ChaosStack(Stack):
         if name not in self.ours:
             return variables
         variables["KUAIZHAO_OTLP_URL"] = ""
+        variables["KUAIZHAO_INSURER_URL"] = ""  # the model knows the market's own register alone
         if not self._long:
             variables |= self._by_proxies(name)
         return self._environments.setdefault(name, variables)

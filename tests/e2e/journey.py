@@ -144,13 +144,14 @@ class Story:
         self.placement_id = placed["placement_id"]
 
     async def see_agreement(self) -> dict[str, Any]:
-        """The agreement, its hash checked by us, and the insurance that covers the whole shift."""
+        """The agreement, its hash checked by us, and the insurance that covers the whole shift once it is confirmed."""
 
         async def theirs() -> Any:
-            found = await self.worker.get("rights/agreements")
-            return next((item for item in found["items"] if item["placement_id"] == self.placement_id), None)
+            found = (await self.worker.get("rights/agreements"))["items"]
+            insured = (item for item in found if item["insurance"]["status"] != "pending")
+            return next((item for item in insured if item["placement_id"] == self.placement_id), None)
 
-        agreement: dict[str, Any] = await eventually(theirs, "an agreement")
+        agreement: dict[str, Any] = await eventually(theirs, "an agreement with the insurer's word")
         assert hashlib.sha256(agreement["document"].encode()).hexdigest() == agreement["sha256"]
         assert agreement["insurance"]["status"] == "active"
         assert agreement["insurance"]["covers"] == agreement["terms"]["period"]

@@ -10,12 +10,13 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.notify.channels import Channel, Rejected, Retry, Smtp, Webhook, WeComRobot, open_to_all, webhook_client
-from services.notify.sender import LEASE, Sender, channels_of
+from services.notify.channels import Channel, Rejected, Smtp, Webhook, WeComRobot, open_to_all, webhook_client
+from services.notify.sender import Sender, channels_of
 from services.notify.store import Contact, Delivery
 from shared import clock
 from shared.contracts.matching import PlacementMade
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
+from shared.sending import LEASE, Retry
 from shared.testing import Harness
 from tests.service.notify.post import PostOffice
 from tests.service.notify.sink import Sink

@@ -11,12 +11,13 @@ from structlog.testing import capture_logs
 
 from services.notify import channels
 from services.notify.channels import SmsGateway
-from services.notify.sender import AT_ONCE, LEASE, Sender
+from services.notify.sender import Sender
 from services.notify.store import Delivery
 from shared import clock
 from shared.contracts.matching import OfferMade, PlacementMade
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.contracts.posting import EmployerVerified
+from shared.sending import AT_ONCE, LEASE
 from shared.testing import Harness
 from shared.unit import outbox_row
 from tests.service.notify.sink import Sink, Turn

@@ -35,6 +35,8 @@ async def test_a_placement_has_an_agreement_and_cover_before_its_shift(rights: H
         "status": "active",
         "covers": {"start": "2026-11-23T00:00:00Z", "end": "2026-11-23T08:00:00Z"},
         "withdrawn_at": None,
+        "refused_for": None,
+        "trouble": None,
     }
     assert agreement["terms"] == made.terms.model_dump(mode="json")
     assert await rights.published() == [

@@ -12,7 +12,7 @@ from services.rights.store import Case, Sanction
 from shared.contracts.rights import CaseClosed, CaseOpened, PayContested, SanctionLifted, SanctionSet
 from shared.evidence import chained, faults
 from shared.testing import Harness
-from tests.service.rights.placements import DISTRICT, EMPLOYER, WORKER, placement_made
+from tests.service.rights.placements import DISTRICT, EMPLOYER, MORNING, WORKER, placement_made
 from tests.service.rights.test_cases import clerk, intake, step
 from tests.service.rights.test_pay import MIDNIGHT, post, work
 
@@ -251,3 +251,24 @@ async def test_evidence_holds_what_was_said_and_is_for_the_worker_and_clerks(rig
         answer = await rights.http.get("/placements/placement-1/evidence", headers=headers)
         assert answer.status_code == status
     assert file["district"] == DISTRICT
+
+
+@pytest.mark.feature("F46")
+async def test_evidence_holds_the_words_of_who_vouched_for_a_start(rights: Harness) -> None:
+    await rights.receives(placement_made())
+    rights.clock.now = MORNING + timedelta(hours=2)
+    note = "东门整修，从后门进入"
+    answer = await rights.http.post(
+        "/shifts/placement-1/override",
+        json={"reason": "wrong-place", "note": note},
+        headers=rights.as_("employer", EMPLOYER),
+    )
+    assert answer.status_code == 200
+    bodies = {entry["kind"]: entry["body"] for entry in (await pack(rights))["entries"]}
+    assert bodies["shift"]["proof"] == {
+        "method": "override",
+        "distance_m": None,
+        "by": "employer",
+        "reason": "wrong-place",
+        "note": note,
+    }

@@ -1,5 +1,4 @@
 from datetime import UTC, datetime, time, timedelta
-from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -7,9 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notify.domain import (
-    LONGEST_PAUSE,
     ORDER,
-    Trouble,
     Via,
     about,
     after_quiet,
@@ -17,7 +14,6 @@ from services.notify.domain import (
     masked,
     metres,
     next_time,
-    pause,
     ways,
 )
 from shared.contracts.matching import OfferMade
@@ -42,29 +38,6 @@ def test_four_digits_of_any_address_stay_hidden(address: str) -> None:
     shown = masked(address)
     assert shown == f"{address[:-8]}****{address[-4:]}"
     assert len(shown) == len(address)
-
-
-def test_pauses_grow_to_a_limit() -> None:
-    pauses = [pause("timeout", attempt, None) for attempt in range(1, 40)]
-    assert pauses[:3] == [timedelta(seconds=2), timedelta(seconds=4), timedelta(seconds=8)]
-    assert all(one <= two for one, two in pairwise(pauses))
-    assert pauses[-1] == LONGEST_PAUSE
-
-
-@pytest.mark.parametrize(
-    ("trouble", "asked", "seconds"),
-    [
-        ("busy", None, 30),
-        ("busy", 7.0, 7),
-        ("busy", 0.0, 2),
-        ("busy", 86_400.0, 300),
-        ("misconfigured", None, 60),
-        ("unreachable", None, 2),
-        ("broken", None, 2),
-    ],
-)
-def test_each_kind_of_trouble_has_its_pause(trouble: Trouble, asked: float | None, seconds: int) -> None:
-    assert pause(trouble, 1, asked) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ async def test_who_reads_from_the_start_has_the_same_state(whole_market: Stack, 
     owners: dict[str, Any] = {"gigs": {}, "placements": {}}
     for id in second["gigs"]:
         gig = await story.worker.get(f"posting/gigs/{id}")
-        status = "open" if gig["status"] == "open" else "closed"
+        status = "closed" if gig["closed_reason"] else "open"
         owners["gigs"][id] = {"status": status, "district": gig["district"], "title": gig["title"]}
     for item in (await story.worker.get("matching/placements"))["items"]:
         owners["placements"][item["placement_id"]] = {

@@ -5,7 +5,8 @@ Real processes, two or more of each reacting service, with a fault proxy on ever
 any, 2 when the run is void: what it must have seen (a fenced zombie, …) was not there; 69 when it could not run.
 PATIENCE is how many seconds all may take to come to rest after the last fault (240), ZOMBIES how many sleepers more are
 tried when none has met the fence (4), REPLICAS how many processes a reacting service has (2, at most 4), PAUSE how
-many seconds a person waits between two acts (0.5 on average). HASTY ends a run whose log is wrong before it is healed.
+many seconds a person waits between two acts (0.5 on average), FICKLE in what share of a worker's acts something agreed
+is taken back (0.08). HASTY ends a run whose log is wrong before it is healed.
 """
 
 import asyncio
@@ -44,7 +45,11 @@ def main() -> int:
     kills = int(os.environ.get("KILLS") or KILLS)
     minutes = float(os.environ["MINUTES"]) if os.environ.get("MINUTES") else None
     replicas = int(os.environ.get("REPLICAS") or 2)
-    size = replace(Size(), pause=float(os.environ.get("PAUSE") or Size.pause))
+    size = replace(
+        Size(),
+        pause=float(os.environ.get("PAUSE") or Size.pause),
+        fickle=float(os.environ.get("FICKLE") or Size.fickle),
+    )
     say(f"SEED={seed} KILLS={kills}")
     with tempfile.TemporaryDirectory(prefix="kuaizhao-chaos-", ignore_cleanup_errors=True) as folder:
         try:

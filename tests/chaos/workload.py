@@ -51,8 +51,8 @@ class Size:
     `hot` is the share of gigs that pay so well that all want their few seats, `soon` of those that begin in minutes and
     are worked, `automatic` of the workers who accept without being asked, `again` of the answered calls that are sent
     once more, `blind` of the acts in which a worker only checks in, everywhere, and looks at nothing, `phones` of the
-    workers who get SMS. Usual gigs have up to `seats`. There are `districts` (at most 5); shifts are spread over `days`
-    (at most 27).
+    workers who get SMS, `fickle` of the acts in which a worker takes back what was agreed. Usual gigs have up to
+    `seats`. There are `districts` (at most 5); shifts are spread over `days` (at most 27).
     """
 
     employers: int = 12
@@ -67,6 +67,7 @@ class Size:
     blind: float = 0.0
     phones: float = 1.0
     seats: int = 3
+    fickle: float = 0.08
 
 
 SOAK = Size(
@@ -401,9 +402,9 @@ class Workload:
             checkin = here["checkin_id"]
             await app.do("check-out", "POST", f"workers/check-ins/{checkin}/end", checkin_id=checkin)
         match app.chance.random():
-            case x if x < 0.08:
+            case x if x < self.size.fickle:
                 await self._cancel_one(app, "matching/placements")
-            case x if x < 0.11:
+            case x if x < self.size.fickle + 0.03:
                 floor = app.chance.randrange(1_400, 1_600)
                 body = {"floor_fen_per_hour": floor, "accepts_automatically": app.chance.random() < self.size.automatic}
                 await app.do("change", "PATCH", "workers/me", body, floor=floor)

@@ -60,7 +60,7 @@ async def _measured(times: int) -> list[tuple[Promise, list[float]]]:
         parts = [part for part in EVERYTHING if part != "city"]
         stack = Stack(Path(folder), ports=free_ports(), parts=parts, say=lambda line: None)
         async with stack, _town(stack) as town:
-            return [(promise, [await promise.measure(town) for _ in range(times)]) for promise in PROMISES]
+            return [(promise, [await town.measured(promise.measure) for _ in range(times)]) for promise in PROMISES]
 
 
 @dataclass
@@ -74,6 +74,15 @@ class Town:
     people: People = field(default_factory=lambda: People(7))
     employers: int = 0
     workers: int = 0
+    posted: list[tuple[Client, str]] = field(default_factory=list)
+
+    async def measured(self, measure: Callable[["Town"], Awaitable[float]]) -> float:
+        """What is measured, and nothing of it left for the next."""
+        seconds = await measure(self)
+        while self.posted:
+            employer, gig = self.posted.pop()
+            await employer.post(f"posting/gigs/{gig}/close")
+        return seconds
 
     def client(self) -> Client:
         return Client(self.http, self.gateway, sms=self.sms)
@@ -135,7 +144,9 @@ class Town:
             "hiring": "instant",
             "valid_until": start.isoformat(),
         }
-        return str((await employer.post("posting/gigs", **gig | terms))["gig_id"])
+        id = str((await employer.post("posting/gigs", **gig | terms))["gig_id"])
+        self.posted.append((employer, id))
+        return id
 
     async def check_in(self, worker: Client) -> None:
         await worker.post("workers/check-ins", districts=[HOME], position={"lat": 28.112, "lon": 113.020})
@@ -210,7 +221,7 @@ async def full_post_leaves_search(town: Town) -> float:
 async def expired_post_leaves_search(town: Town) -> float:
     employer, worker = await town.employer(), await town.worker()
     await town.check_in(worker)
-    end = datetime.now(UTC) + timedelta(seconds=4)
+    end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=5)
     gig = await town.post(employer, valid_until=end.isoformat())
     await until(lambda: offer_of(worker, gig))
     since = time.monotonic() + max(0.0, (end - datetime.now(UTC)).total_seconds())
@@ -282,7 +293,6 @@ async def declined_seat_moves_on(town: Town) -> float:
     since = time.monotonic()
     await first[0].post(f"matching/offers/{offer['offer_id']}/decline")
     seconds = await until(lambda: offer_of(last, gig), since=since)
-    await employer.post(f"posting/gigs/{gig}/close")
     await town.leave(*workers)
     return seconds
 
@@ -321,7 +331,6 @@ async def check_in_leads_to_an_offer(town: Town) -> float:
                 if message["kind"] == "offer-made" and message["refs"]["gig_id"] == gig:
                     break
     seconds = time.monotonic() - since
-    await employer.post(f"posting/gigs/{gig}/close")
     await town.leave(worker)
     return seconds
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any, Self
 
-from fastapi import Depends, Query, Request, Response
+from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict
 
 from services.posting import intake, lifecycle, reviews, store
@@ -16,7 +16,7 @@ from shared import auth
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import District, Instant
 from shared.districts import GivenDistrict
-from shared.http import InUnit, Routes
+from shared.http import InSealer, InUnit, Routes
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
 from shared.sealed import Sealer
@@ -94,12 +94,6 @@ class Verification(BaseModel):
     revision: int | None = None
 
 
-async def _sealer(request: Request) -> Sealer:
-    sealer: Sealer = request.app.state.sealer
-    return sealer
-
-
-InSealer = Annotated[Sealer, Depends(_sealer)]
 Limit = Annotated[int, Query(ge=1, le=100)]
 
 

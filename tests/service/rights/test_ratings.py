@@ -10,6 +10,7 @@ import pytest
 from services.rights import ratings
 from services.rights.rules import POLICY
 from services.rights.store import Ratings
+from shared.auth import Role
 from shared.contracts.rights import RatingPublished
 from shared.testing import Harness
 from tests.service.rights.placements import EMPLOYER, MORNING, WORKER, placement_cancelled, placement_made
@@ -44,7 +45,7 @@ async def by_employer(rights: Harness, who: str = EMPLOYER, **form: Any) -> http
     return await rights.http.post(path, json={"points": 5, **form}, headers=rights.as_("employer", who))
 
 
-async def seen(rights: Harness, role: Any, who: str) -> dict[str, Any]:
+async def seen(rights: Harness, role: Role, who: str) -> dict[str, Any]:
     answer = await rights.http.get("/ratings/placement-1", headers=rights.as_(role, who, districts=["4301"]))
     body: dict[str, Any] = answer.json()
     return body
@@ -61,7 +62,8 @@ async def test_both_see_both_when_both_have_rated(rights: Harness) -> None:
     assert await rights.published(RatingPublished) == []
     second = await by_employer(rights, codes=["punctual"])
     assert second.status_code == 201
-    for role, who in (("worker", WORKER), ("employer", EMPLOYER), ("clerk", "clerk-1")):
+    readers: list[tuple[Role, str]] = [("worker", WORKER), ("employer", EMPLOYER), ("clerk", "clerk-1")]
+    for role, who in readers:
         both = await seen(rights, role, who)
         assert (both["by_worker"]["points"], both["by_employer"]["points"]) == (4, 5)
         assert both["by_worker"]["text"] == "老板人好"
@@ -115,13 +117,15 @@ async def test_strangers_rate_nobody(rights: Harness) -> None:
     assert (await by_worker(rights, who="worker-2")).status_code == 404
     assert (await by_employer(rights, who="employer-2")).status_code == 404
     path = "/ratings/placement-1/of-worker"
-    for role in ("worker", "clerk", "operator", "agency"):
+    others: tuple[Role, ...] = ("worker", "clerk", "operator", "agency")
+    for role in others:
         answer = await rights.http.post(path, json={"points": 1}, headers=rights.as_(role, WORKER, districts=["4301"]))
         assert answer.status_code == 403
     assert await rights.all(Ratings) == []
     await by_worker(rights)
-    for role, who in (("worker", "worker-2"), ("employer", "employer-2")):
-        answer = await rights.http.get("/ratings/placement-1", headers=rights.as_(role, who))  # type: ignore[arg-type]
+    strangers: list[tuple[Role, str]] = [("worker", "worker-2"), ("employer", "employer-2")]
+    for role, who in strangers:
+        answer = await rights.http.get("/ratings/placement-1", headers=rights.as_(role, who))
         assert answer.status_code == 404
 
 
@@ -182,13 +186,14 @@ async def test_an_average_is_of_published_ratings_from_three_on(rights: Harness)
 
 async def test_a_workers_average_is_not_for_other_workers(rights: Harness) -> None:
     path = f"/ratings/of-worker/{WORKER}"
-    for role, who, status in (
+    callers: list[tuple[Role, str, int]] = [
         ("worker", WORKER, 200),
         ("employer", EMPLOYER, 200),
         ("clerk", "clerk-1", 200),
         ("worker", "worker-2", 404),
         ("agency", "agency-1", 404),
-    ):
-        answer = await rights.http.get(path, headers=rights.as_(role, who))  # type: ignore[arg-type]
+    ]
+    for role, who, status in callers:
+        answer = await rights.http.get(path, headers=rights.as_(role, who))
         assert answer.status_code == status
     assert ratings.RATINGS_CLOSE in rights.runtime.service.reactions.timers

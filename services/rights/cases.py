@@ -223,11 +223,16 @@ async def note_pay(unit: Unit, pay: Payment, what: Literal["marked-paid", "conte
 
 
 async def settle_paid(unit: Unit, pay: Payment) -> None:
-    """The worker has their pay: its case is closed, wherever it is, and its sanction lifted."""
-    unit.cancel_timer(PAY_ARREARS, pay.id)
-    case = await unit.get(Case, arrears_id(pay.id))
+    """The worker has their pay."""
+    await end_arrears(unit, pay.id, "paid", by=pay.parties.worker_id)
+
+
+async def end_arrears(unit: Unit, placement_id: str, outcome: CaseOutcome, *, by: str) -> None:
+    """Nothing is owed for a placement any more: its case is closed, wherever it is, and its sanction lifted."""
+    unit.cancel_timer(PAY_ARREARS, placement_id)
+    case = await unit.get(Case, arrears_id(placement_id))
     if case and case.state != "closed":
-        await go_on(unit, case, "closed", by=pay.parties.worker_id, outcome="paid")
+        await go_on(unit, case, "closed", by=by, outcome=outcome)
 
 
 # --- what is kept and said -------------------------------------------------------------------------------------------

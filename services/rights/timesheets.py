@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, hours
-from services.rights.store import DisputeReason, SheetStatus, Shift, Timesheet, may_read, readable
+from services.rights import attendance, cases, hours
+from services.rights.store import DisputeReason, Payment, SheetStatus, Shift, Timesheet, may_read, readable
 from shared.audit import audit
 from shared.auth import Anyone, Caller, Clerk, Employer, Worker
 from shared.http import InSealer, InUnit, UnitRoute
@@ -130,8 +130,14 @@ async def dispute_timesheet(
 async def agree_to_correction(placement_id: str, worker: Worker, unit: InUnit, sealer: InSealer) -> TimesheetView:
     """The worker agrees to the employer's minutes. 409: `not-disputed`, `timesheet-settled`."""
     sheet = await _disputed(unit, placement_id, worker)
-    await hours.settle(unit, sheet, sheet.claimed_minutes or 0, by="worker")
+    await _settle(unit, sheet, sheet.claimed_minutes or 0, worker)
     return _view(sheet, sealer)
+
+
+async def _settle(unit: Unit, sheet: Timesheet, minutes: int, caller: Caller, grounds: bytes | None = None) -> None:
+    await hours.settle(unit, sheet, minutes, by="worker" if caller.role == "worker" else "clerk", grounds=grounds)
+    if await unit.get(Payment, sheet.id) is None:
+        await cases.end_arrears(unit, sheet.id, "unfounded", by=caller.id)
 
 
 @routes.post("/timesheets/{placement_id}/decide")
@@ -142,7 +148,7 @@ async def decide_dispute(
     sheet = await _disputed(unit, placement_id, clerk)
     await _check_minutes(unit, sheet, body.minutes)
     grounds = sealer.seal(body.grounds, subject=sheet.id, field="grounds")
-    await hours.settle(unit, sheet, body.minutes, by="clerk", grounds=grounds)
+    await _settle(unit, sheet, body.minutes, clerk, grounds)
     facts = {"placement_id": sheet.id, "recorded": sheet.minutes, "claimed": sheet.claimed_minutes}
     await audit(unit, clerk.id, "timesheet decided", minutes=body.minutes, **facts)
     return _view(sheet, sealer)

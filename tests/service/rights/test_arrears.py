@@ -76,6 +76,24 @@ async def test_unpaid_work_from_the_shift_to_the_lifted_sanction(rights: Harness
 # --- one case --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.feature("F19")
+async def test_where_nothing_was_worked_after_all_the_case_ends_and_the_sanction_too(rights: Harness) -> None:
+    """The hours were disputed meanwhile, and the worker agrees that there were none."""
+    await rights.receives(placement_made())
+    await work(rights)
+    dispute = {"minutes": 0, "reason": "was-away"}
+    as_employer, as_worker = rights.as_("employer", EMPLOYER), rights.as_("worker", WORKER)
+    answer = await rights.http.post("/timesheets/placement-1/dispute", json=dispute, headers=as_employer)
+    assert answer.is_success, answer.text
+    for rights.clock.now in (MIDNIGHT, OPENS):
+        await rights.later()
+    assert [set_.reason for set_ in await rights.published(SanctionSet)] == ["arrears"]
+    answer = await rights.http.post("/timesheets/placement-1/agree", headers=as_worker)
+    assert answer.is_success, answer.text
+    [closed], [_] = await rights.published(CaseClosed), await rights.published(SanctionLifted)
+    assert closed.outcome == "unfounded"
+
+
 async def test_the_case_opens_a_day_after_the_pay_was_due_to_the_second_and_once(rights: Harness) -> None:
     await rights.receives(placement_made())
     await work(rights)

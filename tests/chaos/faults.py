@@ -26,6 +26,7 @@ from shared.tasks import end_tasks
 from tests.chaos.proxy import Mode
 from tests.chaos.schedule import Fault
 from tests.chaos.stack import ChaosStack
+from tests.chaos.workload import Workload
 
 AT_ONCE = 4
 """So many links, disks and sleeping processes are in trouble at a time; kills come whenever they come."""
@@ -40,6 +41,7 @@ class Faults:
     """`kills` counts processes that ended by kill -9, ours or their own at a planted point."""
 
     stack: ChaosStack
+    people: Workload
     seed: int
     kills: int = 0
     done: Counter[str] = field(default_factory=Counter)
@@ -74,6 +76,9 @@ class Faults:
             case "cut":
                 async with self._few:
                     await self._cut(fault.target, fault.how, fault.seconds)  # type: ignore[arg-type]
+            case "unheard":
+                async with self._few, self._locks[fault.target]:
+                    await self._unheard(fault.target, fault.seconds)
             case "flush":
                 await self._flush()
             case "storm":
@@ -174,6 +179,14 @@ class Faults:
     async def _cut(self, pattern: str, mode: Mode, seconds: float) -> None:
         with self._links(pattern, mode, 0.3):
             await asyncio.sleep(seconds)
+
+    async def _unheard(self, name: str, seconds: float) -> None:
+        """It commits and cannot publish, while people give back through it what others get from its twin: what the
+        twin says must not stand in the log before what it has to say. The one of them that sweeps is unheard for all of
+        these seconds, the other until it is swept after."""
+        await self._ready(name)
+        with self._links(f"{name}>kafka", "refuse", 0):
+            await self.people.give_back(self.stack.url(name), seconds)
 
     async def _flush(self) -> None:
         with suppress(RedisError, OSError):

@@ -140,7 +140,7 @@ async def run(
             say("the fallback broker keeps no log and has one door: it is not killed and its links are not cut")
         if not stack.disks:
             say("disks are not filled: mounting small ones is not allowed here")
-        faults, retries = Faults(stack, seed), Retries(stack)
+        faults, retries = Faults(stack, whole.workload, seed), Retries(stack)
         async with whole.busy(), beside(retries.watch()):
             seconds = minutes * 60 if minutes else kills * SECONDS_PER_KILL
             await suffer(faults, plan_for(stack, seed, kills, seconds), history, say)

@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 from tests.chaos.proxy import Mode
 from tests.chaos.stack import REACTING
 
-Kind = Literal["kill", "planted", "zombie", "cut", "flush", "storm", "poison", "full-disk"]
+Kind = Literal["kill", "planted", "zombie", "cut", "unheard", "flush", "storm", "poison", "full-disk"]
 
 POINTS = ("after_publish_before_delete", "in_rebalance", "mid_batch", "after_commit_before_publish", "in_publish")
 CUTS: Sequence[Mode] = ("lost", "refuse", "blackhole", "latency", "half-open")
@@ -25,8 +25,8 @@ POISON = (
 )
 FOR_FULL_DISKS = 50
 """Runs with fewer kills fill no disk: two servers at once away leave too little else to happen."""
-FOR_SOLO_CUTS = 10
-"""Shorter runs have no time for these."""
+FOR_UNHEARD = 10
+"""Runs with fewer kills have no time for a process of matching that commits and cannot publish."""
 
 
 class Fault(NamedTuple):
@@ -84,10 +84,9 @@ def plan(
         Fault(at(), "cut", _cut(chance, names, links, first=n == 0), CUTS[n % len(CUTS)], chance.uniform(1, 5))
         for n in range(max(len(CUTS), kills // 5))
     ]
-    # While one process of matching cannot publish, the other goes on with what it has freed, and must say so later.
-    alone = sorted({f"{name}>kafka" for name in names if name.partition("-")[0] == "matching"}.intersection(links))
-    if kills >= FOR_SOLO_CUTS:
-        faults += [Fault(at(), "cut", link, "refuse", chance.uniform(5, 8)) for link in 2 * alone]
+    alone = sorted(name for name in names if name.partition("-")[0] == "matching" and f"{name}>kafka" in links)
+    if kills >= FOR_UNHEARD:
+        faults += [Fault(at(), "unheard", name, seconds=chance.uniform(6, 8)) for name in 2 * alone]
     for n in range(max(1, kills // 50)):
         faults.append(Fault(at(), "flush", "valkey"))
         faults.append(Fault(at(), "storm", (*REACTING[2:], *REACTING[:2])[n % len(REACTING)], seconds=8))

@@ -47,7 +47,7 @@ async def in_log(kafka: str) -> int:
 async def run(folder: Path, *, seed: int, events: int, say: Say) -> Result:
     """Let a large market go on until its log is so long, and judge. Raises CannotRun."""
     async with market(folder, seed=seed, size=SOAK, say=say, long=True) as whole:
-        faults, retries = Faults(whole.stack, seed), Retries(whole.stack)
+        faults, retries = Faults(whole.stack, whole.workload, seed), Retries(whole.stack)
         async with whole.busy(), beside(retries.watch()):
             n = 0
             while (so_far := await in_log(whole.stack.kafka)) < events:

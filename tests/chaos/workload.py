@@ -7,6 +7,7 @@ amended and closed under the hands of those who accept, placements cancelled fro
 import asyncio
 import random
 import re
+import time
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -148,16 +149,20 @@ class App:
         self._tokens = answer.json()
         self.id = self._tokens["account_id"]
 
-    async def _raw(self, method: str, path: str, body: Any = None, key: str = "") -> httpx.Response:
+    async def _raw(self, method: str, path: str, body: Any = None, key: str = "", at: str = "") -> httpx.Response:
         headers = {"accept-language": "en"}
         if self._tokens:
             headers["authorization"] = f"Bearer {self._tokens['access_token']}"
         if key:
             headers["idempotency-key"] = key
-        return await self._http.request(method, f"{self._market.gateway}/api/{path}", json=body, headers=headers)
+        at = at or self._market.gateway
+        return await self._http.request(method, f"{at}/api/{path}", json=body, headers=headers)
 
-    async def do(self, command: str, method: str, path: str, body: Any = None, **facts: Any) -> Call:
-        """A command, under one key, sent until an answer comes. Raises `Cut` when the run ends before that."""
+    async def do(self, command: str, method: str, path: str, body: Any = None, *, at: str = "", **facts: Any) -> Call:
+        """A command, under one key, sent until an answer comes; `at` a process, or the gateway.
+
+        Raises `Cut` when the run ends before that.
+        """
         history = self._market.history
         call = history.call(self.name, command, str(uuid.uuid4()), {"who": self.id, **facts})
         pause = NOW
@@ -165,7 +170,7 @@ class App:
             call.sent += 1
             answer = None
             with suppress(httpx.HTTPError):
-                answer = await self._raw(method, path, body, call.key)
+                answer = await self._raw(method, path, body, call.key, at)
             if answer is not None and answer.status_code == 401:
                 await self._refresh()
             elif answer is not None and answer.status_code not in AGAIN_ON:
@@ -175,7 +180,7 @@ class App:
                     return call
                 if self.chance.random() < self._market.size.again:
                     with suppress(httpx.HTTPError):
-                        second = await self._raw(method, path, body, call.key)
+                        second = await self._raw(method, path, body, call.key, at)
                         call.other = second.json() if second.is_success and second.json() != told else None
                 history.ended(call, "ok", answer=told)
                 return call
@@ -464,9 +469,16 @@ class Workload:
         ]
         app.to_do += steps[: app.chance.choice([0, 1, 2, 3, 3, 3])]
 
-    async def _cancel_one(self, app: App, where: str) -> None:
+    async def give_back(self, at: str, seconds: float) -> None:
+        """For so long workers take back one placement after another, through this process of matching."""
+        end, chance = time.monotonic() + seconds, random.Random(f"{self.seed}:give back")
+        with suppress(Cut):
+            while time.monotonic() < end:
+                await self._cancel_one(chance.choice(self._workers), "matching/placements", at)
+
+    async def _cancel_one(self, app: App, where: str, at: str = "") -> None:
         found = await app.see(where)
         standing = [p["placement_id"] for p in (found or {}).get("items", ()) if p["status"] == "placed"]
         if standing:
             id = app.chance.choice(standing)
-            await app.do("cancel", "POST", f"matching/placements/{id}/cancel", placement_id=id)
+            await app.do("cancel", "POST", f"matching/placements/{id}/cancel", placement_id=id, at=at)

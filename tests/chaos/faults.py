@@ -182,8 +182,7 @@ class Faults:
 
     async def _unheard(self, name: str, seconds: float) -> None:
         """It commits and cannot publish, while people give back through it what others get from its twin: what the
-        twin says must not stand in the log before what it has to say. The one of them that sweeps is unheard for all of
-        these seconds, the other until it is swept after."""
+        twin says must not stand in the log before what it has to say."""
         await self._ready(name)
         with self._links(f"{name}>kafka", "refuse", 0):
             await self.people.give_back(self.stack.url(name), seconds)

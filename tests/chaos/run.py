@@ -34,6 +34,9 @@ GRACE_SECONDS = 40.0
 """What a process has to stop in (docker-compose.yml: stop_grace_period)."""
 HASTY = bool(os.environ.get("HASTY"))
 """Whether a run ends as soon as the log shows a finding: a mutant is caught then."""
+FOR_UNHEARD = 10
+"""Runs with fewer kills have no time for this."""
+UNHEARD_SECONDS = 8.0
 MORE_ZOMBIES = int(os.environ.get("ZOMBIES") or 4)
 """A sleeper may wake with nothing in hand; so many more are tried before a run counts for nothing."""
 
@@ -144,6 +147,8 @@ async def run(
         async with whole.busy(), beside(retries.watch()):
             seconds = minutes * 60 if minutes else kills * SECONDS_PER_KILL
             await suffer(faults, plan_for(stack, seed, kills, seconds), history, say)
+            if kills >= FOR_UNHEARD:
+                await unheard(stack, faults, say)
             await one_more_zombie(stack, faults, say)
             if not HASTY:
                 await heal(whole)
@@ -210,6 +215,14 @@ async def suffer(faults: Faults, faults_planned: Sequence[Fault], history: Histo
 
     async with beside(tell_forever()), beside(faults.echo()):
         await faults.run(faults_planned)
+
+
+async def unheard(stack: ChaosStack, faults: Faults, say: Say) -> None:
+    """Each process of matching in turn commits and cannot publish while nothing else is wrong, so that its twin is quick
+    to give others what was given back. The one that sweeps is unheard to the end, the other until it is swept after."""
+    say("one process of matching after another commits and cannot publish")
+    for name in stack.names("matching"):
+        await faults.do(Fault(0, "unheard", name, seconds=UNHEARD_SECONDS))
 
 
 async def one_more_zombie(stack: ChaosStack, faults: Faults, say: Say) -> None:

@@ -25,8 +25,6 @@ POISON = (
 )
 FOR_FULL_DISKS = 50
 """Runs with fewer kills fill no disk: two servers at once away leave too little else to happen."""
-FOR_UNHEARD = 10
-"""Runs with fewer kills have no time for a process of matching that commits and cannot publish."""
 
 
 class Fault(NamedTuple):
@@ -84,9 +82,6 @@ def plan(
         Fault(at(), "cut", _cut(chance, names, links, first=n == 0), CUTS[n % len(CUTS)], chance.uniform(1, 5))
         for n in range(max(len(CUTS), kills // 5))
     ]
-    alone = sorted(name for name in names if name.partition("-")[0] == "matching" and f"{name}>kafka" in links)
-    if kills >= FOR_UNHEARD:
-        faults += [Fault(at(), "unheard", name, seconds=chance.uniform(6, 8)) for name in 2 * alone]
     for n in range(max(1, kills // 50)):
         faults.append(Fault(at(), "flush", "valkey"))
         faults.append(Fault(at(), "storm", (*REACTING[2:], *REACTING[:2])[n % len(REACTING)], seconds=8))

@@ -37,8 +37,8 @@ SEED = 2_024
 LEAD, EARLY, MARK = timedelta(minutes=10, seconds=15), timedelta(minutes=20), timedelta(minutes=5)
 """No gig may be posted for sooner; whoever is placed so early before a shift means to work it."""
 AGAIN_ON = {408, 425, 429, 500, 502, 503, 504}
-MOST_HOT = 10
-"""Seats of a gig that all want."""
+HOT_FEN, MOST_HOT = 4_000, 10
+"""What an hour of a gig that all want pays, and its seats."""
 RECENT = 5
 """An employer minds so many of its last gigs."""
 NOW = 0.05
@@ -360,7 +360,7 @@ class Workload:
         hot = app.chance.random() < self.size.hot
         district, (lat, lon) = app.chance.choice(list(self.districts.items()))
         headcount = app.chance.randint(3, MOST_HOT) if hot else app.chance.randint(1, self.size.seats)
-        pay: dict[str, Any] = {"amount_fen": 4_000 if hot else 2_300, "unit": "hour", "mode": "same-day"}
+        pay: dict[str, Any] = {"amount_fen": HOT_FEN if hot else 2_300, "unit": "hour", "mode": "same-day"}
         if app.chance.random() < self.size.soon:
             start, end = _soon(app.chance)
             pay = app.chance.choice([pay | {"amount_fen": 20_000, "unit": "day"}, pay | {"unit": "piece"}])
@@ -470,15 +470,19 @@ class Workload:
         app.to_do += steps[: app.chance.choice([0, 1, 2, 3, 3, 3])]
 
     async def give_back(self, at: str, seconds: float) -> None:
-        """For so long workers take back one placement after another, through this process of matching."""
+        """For so long workers take back, through this process of matching, seats that others want at once."""
         end, chance = time.monotonic() + seconds, random.Random(f"{self.seed}:give back")
         with suppress(Cut):
             while time.monotonic() < end:
-                await self._cancel_one(chance.choice(self._workers), "matching/placements", at)
+                await self._cancel_one(chance.choice(self._workers), "matching/placements", at=at, least_fen=HOT_FEN)
 
-    async def _cancel_one(self, app: App, where: str, at: str = "") -> None:
+    async def _cancel_one(self, app: App, where: str, *, at: str = "", least_fen: int = 0) -> None:
         found = await app.see(where)
-        standing = [p["placement_id"] for p in (found or {}).get("items", ()) if p["status"] == "placed"]
+        standing = [
+            placement["placement_id"]
+            for placement in (found or {}).get("items", ())
+            if placement["status"] == "placed" and placement["terms"]["pay"]["amount_fen"] >= least_fen
+        ]
         if standing:
             id = app.chance.choice(standing)
             await app.do("cancel", "POST", f"matching/placements/{id}/cancel", placement_id=id, at=at)

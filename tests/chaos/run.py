@@ -218,8 +218,8 @@ async def suffer(faults: Faults, faults_planned: Sequence[Fault], history: Histo
 
 
 async def unheard(stack: ChaosStack, faults: Faults, say: Say) -> None:
-    """Each process of matching in turn commits and cannot publish while nothing else is wrong, so that its twin is quick
-    to give others what was given back. The one that sweeps is unheard to the end, the other until it is swept after."""
+    """Each process of matching in turn commits and cannot publish while nothing else is wrong; so its twin is quick to
+    give others what was given back. The one that sweeps is unheard to the end, the other until it is swept after."""
     say("one process of matching after another commits and cannot publish")
     for name in stack.names("matching"):
         await faults.do(Fault(0, "unheard", name, seconds=UNHEARD_SECONDS))

@@ -5,11 +5,12 @@ amended and closed under the hands of those who accept, placements cancelled fro
 """
 
 import asyncio
+import itertools
 import random
 import re
 import time
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,8 @@ HOT_FEN, MOST_HOT = 4_000, 10
 """What an hour of a gig that all want pays, and its seats."""
 RECENT = 5
 """An employer minds so many of its last gigs."""
+AT_ONCE = 8
+"""So many people give back at the same time."""
 NOW = 0.05
 """How soon somebody acts who acts without thinking, in seconds."""
 
@@ -471,10 +474,16 @@ class Workload:
 
     async def give_back(self, at: str, seconds: float) -> None:
         """For so long workers take back, through this process of matching, seats that others want at once."""
-        end, chance = time.monotonic() + seconds, random.Random(f"{self.seed}:give back")
-        with suppress(Cut):
-            while time.monotonic() < end:
-                await self._cancel_one(chance.choice(self._workers), "matching/placements", at=at, least_fen=HOT_FEN)
+        end = time.monotonic() + seconds
+
+        async def some(workers: Sequence[App]) -> None:
+            with suppress(Cut):
+                for app in itertools.cycle(workers):
+                    await self._cancel_one(app, "matching/placements", at=at, least_fen=HOT_FEN)
+                    if time.monotonic() > end:
+                        break
+
+        await asyncio.gather(*(some(self._workers[first::AT_ONCE]) for first in range(AT_ONCE)))
 
     async def _cancel_one(self, app: App, where: str, *, at: str = "", least_fen: int = 0) -> None:
         found = await app.see(where)

@@ -19,8 +19,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 SEEDS, KILLS, MINUTES, PATIENCE, FICKLE, PAUSE = ("11", "12", "13"), "16", "0.7", "100", "0.35", "1.5"
 """A mutant has so many runs to be caught in; the unchanged code must be clean in each. People take back more than they
-usually do: what is given back and taken again is what the order between aggregates is for. They pause, so that two cores
-answer at once and much happens between two faults."""
+usually do: what is given back and taken again is what the order between aggregates is for. They pause, so that two
+cores answer at once and much happens between two faults."""
 
 
 class Mutant(NamedTuple):

@@ -22,8 +22,8 @@ from shared.telemetry import start_logs
 PORTS = {"identity": 8101, "posting": 8102, "workers": 8103, "matching": 8104, "rights": 8105, "notify": 8106}
 
 GARBAGE_EVERY = (50_000, 20, 50)
-"""Python's own (700, 10, 10) walks what a batch or a window of ten thousand rows has read again and again: a quarter of a
-large window's processor time."""
+"""Python's own (700, 10, 10) walks what a batch or a window of ten thousand rows has read again and again: a quarter
+of a large window's processor time."""
 
 log = structlog.get_logger()
 

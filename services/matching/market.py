@@ -10,7 +10,7 @@ import random
 import secrets
 import time
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from functools import partial
@@ -43,6 +43,9 @@ TOPICS = (GigPosted.topic, WorkerCheckedIn.topic)
 
 CHUNK = 200
 """Offers of one unit: a transaction stays far below a thousand documents."""
+
+LANES = 2
+"""So many units write a window's offers at a time."""
 
 THREAD_PAIRS = 50_000
 """Above so many pairs the engine runs in a thread, so that the process goes on answering."""
@@ -84,6 +87,9 @@ class Proposal(NamedTuple):
     reasons: list[Reason]
 
 
+Make = Callable[..., Awaitable[list[tuple[Offer, Placement | None]]]]
+
+
 async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None = None) -> Outcome:
     """One window of a district. The seed draws its ties; a new one is drawn if none is given."""
     seed = secrets.randbits(63) if seed is None else seed
@@ -97,13 +103,12 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
     as_used = rules.model_copy(update={"exposure": seen.exposure})
     offers, inputs = await _matched(seen, as_used, seed)
     wanted = _proposals(seen, offers)
-    kept = record.of(seen, inputs, district, as_used, seed, reading.now)
     made: list[tuple[Offer, Placement | None]] = []
-    for first in range(0, len(wanted), CHUNK):
-        chunk = wanted[first : first + CHUNK]
-        made += await db.transact(
-            partial(_make, tracer=tracer, district=district, rules=rules, kept=kept, new=not first, proposals=chunk)
-        )
+    if wanted:
+        kept = record.of(seen, inputs, district, as_used, seed, reading.now)
+        await db.transact(partial(_keep, kept=kept))
+        make = partial(_make, tracer=tracer, district=district, rules=rules, kept=kept)
+        made = await _made(db, make, wanted)
     for offer, placement in made:
         if offer.first:
             METRICS.time_to_offer.labels(district).observe(offer.delay_ms / 1000)
@@ -212,22 +217,36 @@ def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
     return found
 
 
+async def _keep(unit: Unit, *, kept: Window) -> None:
+    unit.save(kept.model_copy())  # the unit may run again, and a saved document is no new one any more
+
+
+async def _made(db: Store, make: Make, proposals: Sequence[Proposal]) -> list[tuple[Offer, Placement | None]]:
+    """Make offers in chunks, in two lanes, so that the database works on one while the next is written. All of a gig's
+    are in one lane: two units that change one gig at a time are one too many."""
+
+    async def lane(own: Sequence[Proposal]) -> list[tuple[Offer, Placement | None]]:
+        made = []
+        for first in range(0, len(own), CHUNK):
+            made += await db.transact(partial(make, proposals=own[first : first + CHUNK]))
+        return made
+
+    number = {id: place for place, id in enumerate(dict.fromkeys(proposal.gig_id for proposal in proposals))}
+    lanes = [[each for each in proposals if number[each.gig_id] % LANES == which] for which in range(LANES)]
+    done = await asyncio.gather(*map(lane, lanes), return_exceptions=True)
+    for failed in done:
+        if isinstance(failed, BaseException):
+            raise failed
+    return [pair for made in done if not isinstance(made, BaseException) for pair in made]
+
+
 async def _make(
-    unit: Unit,
-    *,
-    tracer: Tracer,
-    district: str,
-    rules: Rules,
-    kept: Window,
-    new: bool,
-    proposals: Sequence[Proposal],
+    unit: Unit, *, tracer: Tracer, district: str, rules: Rules, kept: Window, proposals: Sequence[Proposal]
 ) -> list[tuple[Offer, Placement | None]]:
     """Make those of the proposed offers that still hold. Who accepts automatically is placed at once.
 
-    `kept` is the record of their window; `new`: it is not in the database yet.
+    `kept` is the record of their window.
     """
-    if new:
-        unit.save(kept.model_copy())  # the unit may run again, and a saved document is no new one any more
     gig_ids = list(dict.fromkeys(proposal.gig_id for proposal in proposals))
     await unit.load(Gig, gig_ids)
     await unit.load(Waiting, [proposal.presence_id for proposal in proposals])

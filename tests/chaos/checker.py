@@ -27,7 +27,7 @@ import orjson
 
 from shared.contracts import catalogue
 from shared.run import load
-from tests.chaos.history import History
+from tests.chaos.history import Call, History
 from tests.chaos.image import Change, Image, Row, Said, by, take
 from tests.chaos.model import differences, expected, plain
 from tests.chaos.stack import REACTING
@@ -391,6 +391,7 @@ def _commands(image: Image, report: Report) -> None:
 
     _changes(image, report)
     _check_outs(image, report)
+    _blocks(image, report)
     _amendments(image, report)
     placements: dict[str, set[str]] = defaultdict(set)
     for call in history.ok("accept"):
@@ -434,6 +435,24 @@ def _check_outs(image: Image, report: Report) -> None:
     for checkin, reason in gone.items():
         if reason == "worker" and checkin not in asked:
             report.add("doubled", f"check-in {checkin} ended by its worker, who did not ask")
+
+
+def _blocks(image: Image, report: Report) -> None:
+    """Each time that somebody blocks or unblocks is said once."""
+    for command, type_ in (("block", "pair-blocked"), ("unblock", "pair-unblocked")):
+        said = Counter((each.body["worker_id"], each.body["employer_id"]) for each in image.of(type_))
+        calls = [call for call in image.history.calls if call.command == command]
+        confirmed = Counter(_pair(call) for call in calls if call.status == "ok")
+        unknown = Counter(_pair(call) for call in calls if call.may_be_done)
+        for pair in said.keys() | confirmed.keys():
+            if said[pair] < confirmed[pair]:
+                report.add("lost", f"{command} of {pair}: {confirmed[pair]} were confirmed, {said[pair]} are said")
+            if said[pair] > confirmed[pair] + unknown[pair]:
+                report.add("doubled", f"{command} of {pair}: {confirmed[pair]} were confirmed, {said[pair]} are said")
+
+
+def _pair(call: Call) -> tuple[str, str]:
+    return call.facts["who"], call.facts["employer_id"]
 
 
 def _amendments(image: Image, report: Report) -> None:

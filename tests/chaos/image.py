@@ -20,7 +20,7 @@ Row = Mapping[str, Any]
 KEPT = {
     "identity": ("_outbox",),
     "posting": ("employers", "gigs", "placements", "_timers"),
-    "workers": ("workers", "presences", "_timers"),
+    "workers": ("workers", "presences", "blocks", "_timers"),
     "matching": ("gigs", "seats", "waiting", "profiles", "blocks", "commitments", "offers", "placements", "_timers"),
     "rights": ("agreements", "covers", "shifts", "timesheets", "payments", "cancellations", "_timers"),
     "notify": ("messages", "mailboxes", "deliveries", "gigs", "standings", "_timers"),

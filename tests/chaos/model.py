@@ -192,7 +192,20 @@ def workers(log: Log) -> Documents:
         f"check-in-ends:{id}": {"due_at": own["until"], "data": {"checkin_id": own["checkin_id"]}}
         for id, own in presences.items()
     }
-    return {"workers": registered, "presences": presences, "_timers": timers}
+    blocks = {
+        f"worker:{block['worker_id']}:{block['employer_id']}": {"block_id": id} | block
+        for id, block in _blocks(log).items()
+    }
+    return {"workers": registered, "presences": presences, "blocks": blocks, "_timers": timers}
+
+
+def _blocks(log: Log) -> dict[str, Fields]:
+    """Those in force. In these runs workers alone ask for any."""
+    return {
+        id: {name: said.body[name] for name in ("worker_id", "employer_id", "until")}
+        for id, said in log.last("pair-blocked", "pair-unblocked").items()
+        if said.type == "pair-blocked"
+    }
 
 
 # --- matching ------------------------------------------------------------------------------------------------------
@@ -231,11 +244,7 @@ def matching(log: Log) -> Documents:
         "seats": seats,
         "waiting": waiting,
         "profiles": profiles,
-        "blocks": {
-            id: {name: said.body[name] for name in ("worker_id", "employer_id", "until")}
-            for id, said in log.last("pair-blocked", "pair-unblocked").items()
-            if said.type == "pair-blocked"
-        },
+        "blocks": _blocks(log),
         "offers": offers,
         "placements": _placements(log),
         "commitments": _commitments(log, offers),

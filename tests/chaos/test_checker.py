@@ -48,6 +48,8 @@ PROFILE = {
     "accepts_automatically": False,
     "revision": 0,
 }
+PAIR: dict[str, Any] = {"worker_id": WORKER, "employer_id": "employer-2"}
+SHUNNED: dict[str, Any] = {"who": WORKER, "employer_id": "employer-2"}
 CAME, OFFERED, PLACED, GONE = (f"2026-11-30T00:0{n}:00.123456Z" for n in range(4))
 TODAY = date(2026, 11, 30).toordinal()
 UNTIL, VERIFIED_UNTIL = "2026-11-30T16:00:00Z", "2027-01-01T00:00:00Z"
@@ -127,6 +129,12 @@ def build(folder: Path) -> Image:
     placement(world, 3, 1, cancelled=True)
     placement(world, 1, 1)
     placement(world, 2, 2)
+    for n in (1, 2):
+        world.call("block", **SHUNNED)
+        world.say("workers.block", "pair-blocked", "block-1", 2 * n - 1, block_id="block-1", until=None, **PAIR)
+        if n == 1:
+            world.call("unblock", **SHUNNED)
+            world.say("workers.block", "pair-unblocked", "block-1", 2, block_id="block-1", **PAIR)
     world.call("set-contact", who=WORKER)
     for about in TEXTED:
         world.say("notify.delivery", "delivery-made", f"{about}:{WORKER}:sms", about=about, person_id=WORKER)
@@ -197,6 +205,8 @@ def databases() -> dict[str, Any]:
         f"verification-end:{FIRM}": {"due_at": VERIFIED_UNTIL},
         f"verification-warning:{FIRM}": {"due_at": "2026-12-02T00:00:00Z"},
     }
+    workers["blocks"][f"worker:{WORKER}:employer-2"] = {"block_id": "block-1", "until": None, **PAIR}
+    matching["blocks"]["block-1"] = {"until": None, **PAIR}
     matching["gigs"][GIG] = gig | {"edition": 1, "closed": None}
     notify["gigs"][GIG] = {"employer_id": FIRM, "title": "快件分拣员", "full": True, "times_full": 1}
     tell("employer-verified:employer-1:20270101T000000", FIRM, {"verified_until": VERIFIED_UNTIL})
@@ -422,6 +432,10 @@ def changed_unasked(image: Image) -> None:
     also(image, "workers.worker", "worker-changed", WORKER, 2, profile=PROFILE | {"revision": 1})
 
 
+def blocked_unasked(image: Image) -> None:
+    also(image, "workers.block", "pair-blocked", "block-1", 4, block_id="block-1", until=None, **PAIR)
+
+
 def started_unasked(image: Image) -> None:
     also(image, "rights.shift", "shift-started", "placement-1", 1, placement_id="placement-1", at=GONE)
 
@@ -587,6 +601,8 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (set_("matching", "_streams", "matching.placement:placement-1", "del"), "doubled", "numbers in the log: 1 instead"),
     (expired_early, "doubled", "gig gig-1 expired before its time"),
     (ran_out_early, "doubled", "offer offer-1 ran out before its time"),
+    (told("block", who=WORKER, employer_id="employer-9"), "lost", "1 were confirmed, 0 are said"),
+    (blocked_unasked, "doubled", "2 were confirmed, 3 are said"),
     (changed_unasked, "doubled", "worker worker-1: 1 changes, 0 asked for"),
     (started_unasked, "doubled", "1 shift-started that no start-shift asked for"),
     (told("change", who=WORKER, floor=1), "lost", "worker worker-1: a change was confirmed and is not said"),

@@ -112,6 +112,8 @@ class App:
         self.id = ""
         self.to_do: list[tuple[str, str, str, Any]] = []
         """Steps of shifts: command, path, placement, body."""
+        self.shunned: list[str] = []
+        """Employers this worker has blocked."""
         self._tokens: dict[str, str] = {}
         self._sign_in_again: Callable[[], Coroutine[Any, Any, None]] | None = None
         self._http = market.client()
@@ -416,10 +418,23 @@ class Workload:
                 floor = app.chance.randrange(1_400, 1_600)
                 body = {"floor_fen_per_hour": floor, "accepts_automatically": app.chance.random() < self.size.automatic}
                 await app.do("change", "PATCH", "workers/me", body, floor=floor)
+            case x if x < self.size.fickle + 0.05:
+                await self._block_or_not(app)
         await self._work(app)
         offers = await app.see("matching/offers?limit=5")
         for offer in [o for o in (offers or {}).get("items", ()) if o["state"] == "open"][:2]:
             await self._answer(app, offer)
+
+    async def _block_or_not(self, app: App) -> None:
+        """Not work for some employer any more, or again for one of those."""
+        if app.shunned and app.chance.random() < 0.6:
+            employer = app.shunned.pop(app.chance.randrange(len(app.shunned)))
+            await app.do("unblock", "DELETE", f"workers/blocks/{employer}", employer_id=employer)
+        else:
+            employer = app.chance.choice(self._firms).id
+            call = await app.do("block", "PUT", f"workers/blocks/{employer}", {"reason": "other"}, employer_id=employer)
+            if call.status == "ok" and employer not in app.shunned:
+                app.shunned.append(employer)
 
     async def _check_in(self, app: App, *, look: bool = True) -> None:
         district, (lat, lon) = app.chance.choice(list(self.districts.items()))

@@ -18,6 +18,7 @@ from shared import clock
 from shared.contracts.matching import (
     AttendanceAsked,
     AttendanceConfirmed,
+    ConfirmationLapsed,
     ExcuseDecided,
     OfferDeclined,
     OfferExpired,
@@ -387,6 +388,8 @@ async def lapse(unit: Unit, placement: Placement) -> None:
     offer = await _refuse_pair(unit, placement)
     offer.ended, offer.reason = "expired", "unconfirmed"
     unit.publish(OfferExpired(**_names(offer), reason="unconfirmed"))
+    names = placement.model_dump(include={*PARTIES, "offer_id"})
+    unit.publish(ConfirmationLapsed(placement_id=placement.id, at=unit.now, **names))
 
 
 class Cost(NamedTuple):

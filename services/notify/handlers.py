@@ -43,6 +43,7 @@ from shared.contracts.rights import (
     PayCorrected,
     PayDue,
     PayOverdue,
+    ReliabilityChanged,
     SanctionLifted,
     SanctionSet,
     ShiftMissed,
@@ -271,6 +272,15 @@ async def tell_of_sanction(event: SanctionSet, unit: Unit) -> None:
 @react.to(SanctionLifted)
 async def tell_of_lifted_sanction(event: SanctionLifted, unit: Unit) -> None:
     await tell(unit, event, event.party, {"reason": event.reason}, person=event.party_id)
+
+
+@react.to(ReliabilityChanged)
+async def tell_of_points(event: ReliabilityChanged, unit: Unit) -> None:
+    """Of what was taken, and given back. What good work gives is in the ledger."""
+    if event.points < 0 or event.because:
+        what = f"back-{event.because}" if event.because else event.rule
+        facts: dict[str, Fact] = {"what": what, "points": f"{event.points:+d}", "score": event.score}
+        await tell(unit, event, event.party, facts, person=event.party_id)
 
 
 # --- employers and their gigs ----------------------------------------------------------------------------------------

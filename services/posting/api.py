@@ -253,8 +253,9 @@ async def amend_gig(
 ) -> GigView | ReviewView:
     """Change an open gig before its shift begins; the district stays. 202 as for a post: the gig stays as it is.
 
-    409 `gig-closed`, `gig-full`, `gig-started`, `gig-changed` (`revision` is not the current one) or
-    `headcount-below-placed`; 403 and 422 as for a post.
+    409 `gig-closed`, `gig-full`, `gig-started`, `gig-changed` (`revision` is not the current one),
+    `headcount-below-placed`, or `employer-sanctioned` for what would hire more; 403 and 422 as for a post. A sanctioned
+    employer may close a gig, hire fewer and for less long, and put its words right.
     """
     gig = await _own_gig(unit, gig_id, caller)
     employer, _ = intake.verified(await unit.get(Employer, caller.id), unit.now)

@@ -138,6 +138,16 @@ def broken_rules(
     return tuple(faults)
 
 
+MAY_CHANGE = frozenset({"employer_name", "title", "content", "hazards", "headcount", "valid_until"})
+"""What of a gig can be other without it being another gig: its words, and downwards how many it hires and how long."""
+
+
+def hires_more(before: GigTerms, after: GigTerms) -> bool:
+    """True when an amendment hires more people, for longer, or for another gig: other work, place, time or pay."""
+    others = after.model_dump(exclude=set(MAY_CHANGE)) != before.model_dump(exclude=set(MAY_CHANGE))
+    return others or after.headcount > before.headcount or after.valid_until > before.valid_until
+
+
 def written(moment: datetime) -> str:
     """A UTC time as RFC 3339 to the second, such as 2026-11-22T22:00:00Z."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -3,7 +3,8 @@
 import re
 
 from services.posting import intake, lifecycle, sanctions
-from services.posting.store import RULES, Agency, Employer, Gig, Offered, Placement, Sanction, offered_id
+from services.posting.store import RULES, Agency, Employer, Gig, Offered, Placement, offered_id
+from shared import sanctions as heard
 from shared.contracts.agencies import GigOffered
 from shared.contracts.matching import PlacementCancelled, PlacementMade
 from shared.contracts.posting import FeedAnswered, FeedFault
@@ -56,18 +57,17 @@ def _said(fault: Fault, problem: Problem) -> FeedFault:
     return FeedFault(field=field, zh=text.say("zh", problem.facts), en=text.say("en", problem.facts))
 
 
-def _of_sanction(event: SanctionSet | SanctionLifted) -> tuple[tuple[type[Document], str], ...]:
-    return (Sanction, event.sanction_id), (Employer, event.party_id)
-
-
-@react.to(SanctionSet, needs=_of_sanction)
+@react.to(SanctionSet, needs=lambda event: [*heard.needed(event), (Employer, event.party_id)])
 async def refuse_posts(event: SanctionSet, unit: Unit) -> None:
-    await sanctions.hear(unit, event)
+    if event.party == "employer":
+        await sanctions.hear(unit, event)
 
 
-@react.to(SanctionLifted, needs=_of_sanction)
+@react.to(SanctionLifted, needs=heard.needed)
 async def allow_posts(event: SanctionLifted, unit: Unit) -> None:
-    await sanctions.end(unit, event)
+    """The employer may post again, if nothing else keeps it."""
+    if event.party == "employer":
+        await heard.end(unit, event)
 
 
 @react.at(lifecycle.GIG_EXPIRY)

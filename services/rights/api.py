@@ -9,8 +9,8 @@ import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, cases, codes, document, domain, proofs, ratings
-from services.rights.rules import POLICY, Rules
+from services.rights import attendance, cases, codes, document, domain, proofs, ratings, reliability
+from services.rights.rules import POLICY, Rules, Side
 from services.rights.store import (
     RULES,
     Agreement,
@@ -26,7 +26,6 @@ from services.rights.store import (
     RefusedStart,
     Shift,
     ShiftStatus,
-    Side,
     may_read,
     readable,
 )
@@ -499,6 +498,9 @@ async def confirm_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayVie
             placement_id=pay.id, amount_fen=pay.amount_fen, at=unit.now, **pay.parties.model_dump(exclude={"gig_id"})
         )
     )
+    if pay.reason == "work" and not pay.late:
+        employer = reliability.Party.of("employer", pay.parties)
+        await reliability.note(unit, employer, "paid-on-time", pay.id, PayConfirmed)
     return _pay_view(pay)
 
 
@@ -506,7 +508,7 @@ async def confirm_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayVie
 async def contest_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayView:
     """The worker says that what the employer marked as paid has not arrived. 409 `not-marked-paid`."""
     pay = await _readable(unit, Payment, placement_id, worker, PAY)
-    cases.contest(unit, pay)
+    await cases.contest(unit, pay)
     await cases.note_pay(unit, pay, "contested", worker.id)
     return _pay_view(pay)
 

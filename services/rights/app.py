@@ -1,10 +1,11 @@
 """rights, wired."""
 
-from services.rights import api, case_api, handlers, sender, store, timesheets
+from services.rights import api, case_api, handlers, reliability_api, sender, store, timesheets
 from shared.service import Service
 
 api.routes.include_router(timesheets.routes)
 api.routes.include_router(case_api.routes)
+api.routes.include_router(reliability_api.routes)
 
 service = Service(
     name="rights",
@@ -13,5 +14,5 @@ service = Service(
     documents=store.DOCUMENTS,
     loops=[sender.ask_forever, sender.measure_forever],
     about="The agreement and injury cover of every placement, its shift and timesheet, pay until it arrives, and how "
-    "the sides rate each other; workers' cases and the law's time limits, and sanctions.",
+    "the sides rate each other; workers' cases and the law's time limits, sanctions, and points of reliability.",
 )

@@ -3,18 +3,20 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from services.rights import attendance, cases, evidence, sanctions, store
+from services.rights import appeals, attendance, cases, evidence, sanctions, store
+from services.rights.appeals import AppealDecision, AppealForm, AppealView, Reason
 from services.rights.clocks import LIMITS, Authority, CaseKind, CaseOutcome, CaseState
+from services.rights.rules import Side
 from services.rights.store import Agreement, Case, Sanction, may_read
 from shared import auth
 from shared.audit import audit
 from shared.auth import Anyone, Caller, Clerk
 from shared.contracts.terms import Code, District, Instant
 from shared.districts import GivenDistrict
-from shared.http import InUnit, UnitRoute
+from shared.http import InSealer, InUnit, UnitRoute
 from shared.problems import Forbidden, Invalid, Missing, Text
 from shared.sealed import Sealer
 from shared.unit import Unit
@@ -28,24 +30,19 @@ WORKER_IS_YOU = Text("must be your own, or left out", "应为本人，或不填"
 DISTRICT_NEEDED = Text("is required when the case is about no placement", "与用工无关的案件须填写所在区县")
 OTHER_WORKER = Text("must be a placement of this worker", "应为该劳动者的用工")
 FROM_PLACEMENT = Text("is known from the placement; leave it out", "由用工记录确定，不必填写")
+ONE_PARTY = Text("give either an employer_id or a worker_id", "employer_id 与 worker_id 应且只应提供一个")
 NOT_PAST = Text("must be in the future", "须为将来的时间")
 NOT_FUTURE = Text("must not be in the future", "不得晚于今天")
 REFERRED_NEEDED = Text("is required when a case is referred, and only then", "转交时必填，且仅在转交时填写")
 OUTCOME_NEEDED = Text("is required when a case is closed, and only then", "结案时必填，且仅在结案时填写")
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=4_000)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=500)]
 Limited = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 
 
-async def _sealer(request: Request) -> Sealer:
-    sealer: Sealer = request.app.state.sealer
-    return sealer
-
-
-InSealer = Annotated[Sealer, Depends(_sealer)]
 WorkerOrClerk = Annotated[Caller, Depends(auth.any_of("worker", "clerk", "operator"))]
+Party = Annotated[Caller, Depends(auth.any_of("worker", "employer"))]
 
 
 class _Form(BaseModel):
@@ -290,9 +287,10 @@ async def evidence_pack(placement_id: str, caller: WorkerOrClerk, unit: InUnit, 
 
 
 class SanctionForm(_Form):
-    """A sanction on an employer from now on. A worker's ban is set at the registry (/api/workers/{worker_id}/ban)."""
+    """A sanction on an employer or a worker, one of the two, from now on."""
 
-    employer_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    employer_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    worker_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     district: GivenDistrict
     kind: Literal["block", "suspend"]
     reason: Code
@@ -300,18 +298,11 @@ class SanctionForm(_Form):
     case_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
 
-class SanctionAppealView(BaseModel):
-    text: str
-    at: Instant
-    state: Literal["waiting", "upheld", "refused"]
-    reason: str | None
-    decided_at: Instant | None
-
-
 class SanctionView(BaseModel):
     """A sanction for its party and for clerks. `automatic`: set by a rule, not by a clerk."""
 
     sanction_id: str
+    party: Side
     party_id: str
     district: District
     kind: Literal["block", "suspend"]
@@ -323,20 +314,16 @@ class SanctionView(BaseModel):
     in_force: bool
     lifted_at: Instant | None
     lifted_for: str | None
-    appeal: SanctionAppealView | None
+    appeal: AppealView | None
 
     @classmethod
     def of(cls, sanction: Sanction, sealer: Sealer, now: datetime) -> Self:
-        appeal = None
-        if made := sanction.appeal:
-            text = sealer.open(made.text, subject=sanction.party_id, field="appeal")
-            appeal = SanctionAppealView(text=text, **made.model_dump(exclude={"text", "decided_by"}))
         own = {"sanction_id", "automatic", "in_force", "appeal"}
         return cls(
             sanction_id=sanction.id,
             automatic=sanction.by == "market",
             in_force=sanction.in_force(now),
-            appeal=appeal,
+            appeal=AppealView.of(sanction.appeal, sanction.party_id, sealer),
             **sanction.model_dump(include=set(cls.model_fields) - own),
         )
 
@@ -350,31 +337,25 @@ class LiftForm(_Form):
     reason: Reason
 
 
-class SanctionAppealForm(_Form):
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=1_000)]
-
-
-class SanctionAppealDecision(_Form):
-    """`upheld`: the appeal was right, and the sanction is over. The reason is for the party."""
-
-    upheld: bool
-    reason: Reason
-
-
 @routes.post("/sanctions", status_code=201)
 async def set_sanction(form: SanctionForm, clerk: Clerk, unit: InUnit, sealer: InSealer) -> SanctionView:
-    """Keep an employer from new posts (`block`), or close its open ones too (`suspend`)."""
+    """Keep an employer from new posts (`block`), or close its open ones too (`suspend`); or a worker from check-ins."""
+    if (form.employer_id is None) == (form.worker_id is None):
+        raise Invalid("employer_id", ONE_PARTY)
+    party: Side = "employer" if form.employer_id else "worker"
+    party_id = form.employer_id or form.worker_id or ""
     if not clerk.covers(form.district):
         raise Forbidden(OTHER_DISTRICT)
     if form.until is not None and form.until <= unit.now:
         raise Invalid("until", NOT_PAST)
     if form.case_id is not None:
         case = await unit.get(Case, form.case_id)
-        if case is None or case.employer_id != form.employer_id:
+        if case is None or party_id != (case.employer_id if party == "employer" else case.worker_id):
             raise Missing(CASE)
     made = sanctions.impose(
         unit,
-        form.employer_id,
+        party,
+        party_id,
         form.district,
         form.kind,
         form.reason,
@@ -418,9 +399,7 @@ async def lift_sanction(sanction_id: str, form: LiftForm, clerk: Clerk, unit: In
 
 
 @routes.post("/sanctions/{sanction_id}/appeal")
-async def appeal(
-    sanction_id: str, form: SanctionAppealForm, caller: auth.Employer, unit: InUnit, sealer: InSealer
-) -> SanctionView:
+async def appeal(sanction_id: str, form: AppealForm, caller: Party, unit: InUnit, sealer: InSealer) -> SanctionView:
     """Say why a sanction is wrong, for a clerk to decide who did not set it; it is decided once.
 
     409 `appeal-decided`, `sanction-over`.
@@ -428,20 +407,20 @@ async def appeal(
     sanction = await unit.get(Sanction, sanction_id)
     if sanction is None or sanction.party_id != caller.id:
         raise Missing(SANCTION)
-    sanctions.appeal(unit, sanction, sealer.seal(form.text, subject=sanction.party_id, field="appeal"))
+    sanctions.appeal(unit, sanction, appeals.make(form, caller.id, sealer, unit.now))
     return SanctionView.of(sanction, sealer, unit.now)
 
 
 @routes.post("/sanctions/{sanction_id}/appeal/decision")
 async def decide_appeal(
-    sanction_id: str, decision: SanctionAppealDecision, clerk: Clerk, unit: InUnit, sealer: InSealer
+    sanction_id: str, decision: AppealDecision, clerk: Clerk, unit: InUnit, sealer: InSealer
 ) -> SanctionView:
     """Uphold an appeal, which ends the sanction, or refuse it.
 
     403 `same-clerk` for whoever set it; 409 `no-appeal`, `appeal-decided`.
     """
     sanction = await _for_clerk(unit, sanction_id, clerk)
-    sanctions.decide(unit, sanction, upheld=decision.upheld, reason=decision.reason, by=clerk.id)
+    sanctions.decide(unit, sanction, decision, by=clerk.id)
     await audit(unit, clerk.id, "sanction appeal decided", sanction_id=sanction_id, **decision.model_dump())
     return SanctionView.of(sanction, sealer, unit.now)
 

@@ -3,12 +3,12 @@
 from datetime import date, timedelta
 from typing import Literal
 
-from services.rights import attendance, clocks, sanctions
+from services.rights import attendance, clocks, reliability, sanctions
 from services.rights.clocks import Authority, CaseKind, CaseOutcome, CaseState
 from services.rights.rules import POLICY
 from services.rights.store import Case, Limit, Payment, Step
 from shared import clock
-from shared.contracts.rights import CaseClosed, CaseEscalated, CaseOpened, PayContested
+from shared.contracts.rights import CaseClosed, CaseEscalated, CaseOpened, PayContested, PayOverdue
 from shared.problems import Conflict, Text
 from shared.unit import Unit
 
@@ -107,6 +107,8 @@ async def go_on(
         case.outcome, case.closed_at = outcome, unit.now
         unit.publish(CaseClosed(outcome=outcome or "other", at=unit.now, **_said(case)))
         await sanctions.lift_for_case(unit, case.id, "paid" if outcome == "paid" else "case-closed")
+        if case.kind == "arrears" and case.placement_id and outcome == "unfounded":
+            await _give_points_back(unit, case.placement_id)
 
 
 # --- time limits -----------------------------------------------------------------------------------------------------
@@ -194,6 +196,7 @@ async def call_arrears(unit: Unit, pay: Payment) -> None:
         return
     set_ = sanctions.impose(
         unit,
+        "employer",
         parties.employer_id,
         parties.district,
         rule.sanction,
@@ -203,9 +206,19 @@ async def call_arrears(unit: Unit, pay: Payment) -> None:
         by="market",
     )
     _note(unit, case, "sanction", "market", detail=set_.id)
+    if pay.status != "paid":
+        await reliability.note(unit, reliability.Party.of("employer", parties), "arrears", pay.id, CaseOpened)
 
 
-def contest(unit: Unit, pay: Payment) -> None:
+async def call_late(unit: Unit, pay: Payment) -> None:
+    """Pay has come due and is not paid, as far as both sides say."""
+    if pay.status in ("due", "contested"):
+        pay.late = True
+        unit.save(pay)
+        await reliability.note(unit, reliability.Party.of("employer", pay.parties), "late-pay", pay.id, PayOverdue)
+
+
+async def contest(unit: Unit, pay: Payment) -> None:
     """The worker says that what was marked as paid has not arrived. Raises `Conflict` not-marked-paid."""
     if pay.status != "paid":
         raise Conflict("not-marked-paid", NOT_MARKED_PAID)
@@ -213,6 +226,8 @@ def contest(unit: Unit, pay: Payment) -> None:
     unit.save(pay)
     parties = pay.parties.model_dump(exclude={"gig_id"})
     unit.publish(PayContested(placement_id=pay.id, amount_fen=pay.amount_fen, at=unit.now, **parties))
+    if pay.overdue:
+        await call_late(unit, pay)
 
 
 async def note_pay(unit: Unit, pay: Payment, what: Literal["marked-paid", "contested"], by: str) -> None:
@@ -233,6 +248,14 @@ async def end_arrears(unit: Unit, placement_id: str, outcome: CaseOutcome, *, by
     case = await unit.get(Case, arrears_id(placement_id))
     if case and case.state != "closed":
         await go_on(unit, case, "closed", by=by, outcome=outcome)
+    elif outcome == "unfounded":
+        await _give_points_back(unit, placement_id)
+
+
+async def _give_points_back(unit: Unit, placement_id: str) -> None:
+    """Nothing had been owed: neither was the employer late."""
+    for rule in ("late-pay", "arrears"):
+        await reliability.take_back(unit, reliability.entry_id("employer", rule, placement_id), "unfounded")
 
 
 # --- what is kept and said -------------------------------------------------------------------------------------------

@@ -2,22 +2,27 @@
 
 from collections.abc import Iterable
 
-from services.rights import attendance, cases, covers, domain, hours, ratings, sanctions
+from services.rights import attendance, cases, covers, domain, hours, ratings, reliability, sanctions
+from services.rights.reliability import Party
+from services.rights.rules import Rule, Side
 from services.rights.store import (
     RULES,
     Agreement,
     Cancellation,
     Case,
     Cover,
+    Entry,
     Parties,
     Payment,
     Ratings,
     Sanction,
     Shift,
+    Standing,
     Timesheet,
+    standing_id,
 )
-from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
-from shared.contracts.rights import AgreementMade, PayOverdue
+from shared.contracts.matching import ConfirmationLapsed, ExcuseDecided, PlacementCancelled, PlacementMade
+from shared.contracts.rights import AgreementMade, PayOverdue, ShiftMissed
 from shared.reactions import Reactions
 from shared.unit import Document, Timer, Unit
 
@@ -26,6 +31,10 @@ react = Reactions()
 
 def _placement(event: PlacementMade | PlacementCancelled | ExcuseDecided) -> Iterable[tuple[type[Document], str]]:
     return [(kind, event.placement_id) for kind in (Agreement, Cover, Shift, Cancellation)]
+
+
+def _parties(event: PlacementMade | PlacementCancelled) -> Parties:
+    return Parties.model_validate(event.model_dump(include=set(Parties.model_fields)))
 
 
 @react.to(PlacementMade, needs=_placement)
@@ -37,9 +46,7 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
     placement, span = event.placement_id, event.terms.period
     if await unit.get(Agreement, placement):
         return
-    parties = Parties(
-        worker_id=event.worker_id, employer_id=event.employer_id, gig_id=event.gig_id, district=event.district
-    )
+    parties = _parties(event)
     text = domain.agreement_text(event)
     agreement = Agreement(id=placement, parties=parties, text=text, sha256=domain.sha256(text), made_at=unit.now)
     cover = covers.enter(unit, event, parties)
@@ -72,10 +79,27 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
     )
 
 
-@react.to(PlacementCancelled, needs=_placement)
+def _cancelled(event: PlacementCancelled) -> Iterable[tuple[type[Document], str]]:
+    yield from _placement(event)
+    if charge := _charge(event):
+        yield Entry, reliability.entry_id(*charge, event.placement_id)
+        yield Standing, standing_id(charge[0], event.worker_id if charge[0] == "worker" else event.employer_id)
+
+
+def _charge(event: PlacementCancelled) -> tuple[Side, Rule] | None:
+    """Whom a cancellation costs points, and by which rule."""
+    if event.late and event.by != "market":
+        return event.by, "late-cancellation"
+    return ("worker", "unattended") if event.reason == "unattended" else None
+
+
+@react.to(PlacementCancelled, needs=_cancelled)
 async def void(event: PlacementCancelled, unit: Unit) -> None:
     """Void the agreement and withdraw the cover from now on. What has been worked stays, and stays owed."""
     placement = event.placement_id
+    if charge := _charge(event):
+        side, rule = charge
+        await reliability.note(unit, Party.of(side, _parties(event)), rule, placement, PlacementCancelled)
     agreement = await unit.get(Agreement, placement)
     cover = await unit.get(Cover, placement)
     shift = await unit.get(Shift, placement)
@@ -88,13 +112,23 @@ async def void(event: PlacementCancelled, unit: Unit) -> None:
 
 @react.to(ExcuseDecided, needs=_placement)
 async def settle_excuse(event: ExcuseDecided, unit: Unit) -> None:
-    """An employer whose excuse was not accepted owes what it would have owed without one."""
+    """An excuse that was accepted gives the points back. An employer's that was not owes what it would without one."""
+    if event.accepted:
+        entry = reliability.entry_id(event.by, "late-cancellation", event.placement_id)
+        await reliability.take_back(unit, entry, "excuse")
     shift, cancelled = await unit.get(Shift, event.placement_id), await unit.get(Cancellation, event.placement_id)
     if shift is None and cancelled:
         cancelled.compensation_fen = event.compensation_fen
         unit.save(cancelled)
     elif shift and not await unit.get(Payment, event.placement_id):
         attendance.compensate(unit, shift, event.compensation_fen)
+
+
+@react.to(ConfirmationLapsed, needs=lambda event: [(Standing, standing_id("employer", event.employer_id))])
+async def note_no_confirmation(event: ConfirmationLapsed, unit: Unit) -> None:
+    """Once for a gig, however many waited."""
+    employer = Party("employer", event.employer_id, event.district)
+    await reliability.note(unit, employer, "no-confirmation", event.gig_id, ConfirmationLapsed)
 
 
 def _cancellation(event: PlacementCancelled) -> Cancellation:
@@ -124,10 +158,15 @@ async def end_open_shift(timer: Timer, unit: Unit) -> None:
 
 @react.at(attendance.NO_SHOW)
 async def miss_shift(timer: Timer, unit: Unit) -> None:
-    """A start and this both change the shift's one document, so that only one of them happens."""
+    """A start and this both change the shift's one document, so that only one of them happens.
+
+    It costs points of who could have started: whose cover stood when they were expected.
+    """
     shift = await unit.get(Shift, timer.subject)
-    if shift and shift.status == "planned":
-        attendance.miss(unit, shift, timer.due_at)
+    if shift and shift.status == "planned" and attendance.miss(unit, shift, timer.due_at):
+        cover = await unit.get(Cover, shift.id)
+        if cover and cover.stood(shift.arrive_by or shift.period.start):
+            await reliability.note(unit, Party.of("worker", shift.parties), "no-show", shift.id, ShiftMissed)
 
 
 @react.at(attendance.TIMESHEET)
@@ -135,7 +174,7 @@ async def approve_unanswered(timer: Timer, unit: Unit) -> None:
     """The employer did not answer in time. An answer and this both change the one timesheet: the first counts."""
     sheet = await unit.get(Timesheet, timer.subject)
     if sheet and sheet.status == "open":
-        hours.approve(unit, sheet, by="deadline", at=timer.due_at)
+        await hours.approve(unit, sheet, by="deadline", at=timer.due_at)
 
 
 @react.at(ratings.RATINGS_CLOSE)
@@ -163,6 +202,7 @@ async def call_overdue(timer: Timer, unit: Unit) -> None:
             **pay.parties.model_dump(exclude={"gig_id"}),
         )
     )
+    await cases.call_late(unit, pay)
 
 
 @react.at(cases.PAY_ARREARS)

@@ -3,13 +3,14 @@
 from datetime import datetime
 from typing import Literal
 
-from services.rights import attendance
+from services.rights import attendance, reliability
 from services.rights.store import DisputeReason, Payment, Shift, Timesheet
+from shared.contracts import Event
 from shared.contracts.rights import TimesheetApproved, TimesheetDisputed, TimesheetSettled
 from shared.unit import Unit
 
 
-def approve(unit: Unit, sheet: Timesheet, *, by: Literal["employer", "deadline"], at: datetime) -> None:
+async def approve(unit: Unit, sheet: Timesheet, *, by: Literal["employer", "deadline"], at: datetime) -> None:
     """The minutes stand as they were recorded."""
     sheet.status, sheet.approved_by, sheet.answered_at = "approved", by, at
     unit.save(sheet)
@@ -17,6 +18,11 @@ def approve(unit: Unit, sheet: Timesheet, *, by: Literal["employer", "deadline"]
     unit.publish(
         TimesheetApproved(placement_id=sheet.id, minutes=sheet.minutes, by=by, at=at, **sheet.parties.model_dump())
     )
+    await _note_work(unit, sheet, TimesheetApproved)
+
+
+async def _note_work(unit: Unit, sheet: Timesheet, cause: type[Event]) -> None:
+    await reliability.note(unit, reliability.Party.of("worker", sheet.parties), "worked", sheet.id, cause)
 
 
 def dispute(unit: Unit, sheet: Timesheet, minutes: int, reason: DisputeReason, note: bytes | None) -> None:
@@ -50,3 +56,5 @@ async def settle(
     shift = await unit.get(Shift, sheet.id)
     if shift:
         attendance.correct(unit, shift, await unit.get(Payment, sheet.id), minutes)
+    if minutes:
+        await _note_work(unit, sheet, TimesheetSettled)

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pymongo import IndexModel
 
 from services.rights.clocks import Authority, CaseKind, CaseOutcome, CaseState
-from services.rights.rules import SHIPPED, Rules
+from services.rights.rules import SHIPPED, Reliability, Rule, Rules, Side
 from shared.auth import Caller
 from shared.contracts.terms import Pay, PayMode, Period
 from shared.rulebook import RuleBook, RuleVersion
@@ -67,7 +67,8 @@ class Cover(OfPlacement):
     since `asked_since`; whoever asks moves `due_at` on first. `attempts` counts how often it was asked for this, and
     `trouble` is why the last attempt came to nothing. Without an insurer there is nobody to ask: the entry here is the
     cover. `refused_for` is the insurer's code. A cover may be withdrawn before the insurer's answer is known; it is
-    asked until that is, so that no entry of a withdrawn cover stays with the insurer.
+    asked until that is, so that no entry of a withdrawn cover stays with the insurer. `confirmed_at`: when the
+    insurer's word came.
     """
 
     collection = "covers"
@@ -82,6 +83,7 @@ class Cover(OfPlacement):
     occupation: str = ""
     status: CoverStatus = "active"
     refused_for: str | None = None
+    confirmed_at: datetime | None = None
     withdrawn_at: datetime | None = None
     ask: Literal["enrol", "withdraw"] | None = None
     due_at: datetime | None = None
@@ -89,6 +91,10 @@ class Cover(OfPlacement):
     attempts: int = 0
     trouble: Trouble | None = None
     trace: dict[str, str] = {}
+
+    def stood(self, at: datetime) -> bool:
+        """True of one that is active, and was at that moment."""
+        return self.status == "active" and (self.confirmed_at is None or self.confirmed_at <= at)
 
 
 class Proof(BaseModel):
@@ -180,7 +186,8 @@ class Payment(OfPlacement):
     """What the employer owes for a shift, or for having cancelled it late. The market follows the money; it never
     holds it.
 
-    `contested`: the worker says that what was marked as paid has not arrived; until it is marked again.
+    `contested`: the worker says that what was marked as paid has not arrived; until it is marked again. `late`: it was
+    due, and not marked as paid, or contested.
     """
 
     collection = "payments"
@@ -194,6 +201,7 @@ class Payment(OfPlacement):
     contested: bool = False
     confirmed_at: datetime | None = None
     overdue: bool = False
+    late: bool = False
 
     @property
     def status(self) -> Literal["due", "paid", "contested", "confirmed"]:
@@ -259,8 +267,8 @@ class Case(Document):
         return next((one for one in self.limits if one.name == name and one.met_at is None), None)
 
 
-class SanctionAppeal(BaseModel):
-    """Why it is wrong, sealed for the party. `reason` is what the clerk says who decided."""
+class Appeal(BaseModel):
+    """Why something is wrong, sealed for who says it. `reason` is what the clerk says who decided."""
 
     text: bytes
     at: datetime
@@ -271,7 +279,7 @@ class SanctionAppeal(BaseModel):
 
 
 class Sanction(Document):
-    """What keeps an employer from posting. `by` is the clerk who set it, or `market` when a rule did."""
+    """What keeps an employer from posting, or a worker from waiting for work. `by`: a clerk, or `market` for a rule."""
 
     collection = "sanctions"
     indexes: ClassVar = [
@@ -280,7 +288,7 @@ class Sanction(Document):
         IndexModel([("appeal.state", 1), ("district", 1), ("_id", 1)]),
     ]
 
-    party: Literal["employer", "worker"] = "employer"
+    party: Side = "employer"
     party_id: str
     district: str
     kind: Literal["block", "suspend"]
@@ -291,7 +299,7 @@ class Sanction(Document):
     by: str
     lifted_at: datetime | None = None
     lifted_for: str | None = None
-    appeal: SanctionAppeal | None = None
+    appeal: Appeal | None = None
 
     def in_force(self, now: datetime) -> bool:
         return self.lifted_at is None and (self.until is None or now < self.until)
@@ -305,9 +313,6 @@ class Cancellation(Document):
     at: datetime
     by: Literal["worker", "employer", "market"]
     compensation_fen: int = 0
-
-
-Side = Literal["worker", "employer"]
 
 
 class Mark(BaseModel):
@@ -336,6 +341,77 @@ class Ratings(OfPlacement):
         return self.by_worker if side == "worker" else self.by_employer
 
 
+class Suspended(BaseModel):
+    """A sanction that followed from a score `below` so many points."""
+
+    sanction_id: str
+    below: int
+
+
+class Standing(Document):
+    """Which suspensions a person's points have led to; of two losses at one moment the second sees the first by it.
+
+    The id is `standing_id` of its person.
+    """
+
+    collection = "standings"
+
+    suspended: list[Suspended] = []
+
+
+def standing_id(party: Side, party_id: str) -> str:
+    return f"{party}:{party_id}"
+
+
+TakenBack = Literal["excuse", "appeal", "unfounded"]
+"""Why an entry was taken back: a clerk accepted the excuse, or the appeal; or nothing had been owed."""
+
+
+class Entry(Document):
+    """One change of a person's points, never changed itself: what `rule` gave or took, by the rules `rules`.
+
+    The id is of the rule and what it is about (`about_id`: a placement, or a gig), so that one fact counts once. One
+    that takes another back (`takes_back`, `because`) has its points with the other sign. `score` is the person's with
+    it; `order` sorts entries as they were made. Nothing is left of its points from `counts_until` on.
+    """
+
+    collection = "points"
+    indexes: ClassVar = [
+        IndexModel([("standing", 1), ("order", -1)]),
+        IndexModel([("standing", 1), ("sort", 1), ("order", -1)]),
+    ]
+
+    standing: str
+    party: Side
+    party_id: str
+    district: str
+    sort: Literal["given", "taken", "taken-back"]
+    rule: Rule
+    rules: str
+    cause: str
+    about_id: str
+    points: int
+    half_days: int
+    counts_until: datetime
+    appeal_until: datetime
+    score: int
+    at: datetime
+    order: str
+    takes_back: str | None = None
+    because: TakenBack | None = None
+
+
+class EntryAppeal(Document):
+    """An appeal against an entry, under the entry's id."""
+
+    collection = "entry_appeals"
+    indexes: ClassVar = [IndexModel([("appeal.state", 1), ("district", 1), ("_id", 1)])]
+
+    party_id: str
+    district: str
+    appeal: Appeal
+
+
 DOCUMENTS: list[type[Document]] = [
     Agreement,
     Cover,
@@ -346,6 +422,9 @@ DOCUMENTS: list[type[Document]] = [
     Case,
     Sanction,
     Ratings,
+    Standing,
+    Entry,
+    EntryAppeal,
     RuleVersion,
 ]
 
@@ -403,6 +482,40 @@ async def sanctions(
     """Sanctions that match, oldest first, with `districts` as for cases."""
     query = {**query, **({"_id": {"$gt": after}} if after else {}), **within(districts)}
     return await unit.find(Sanction, query, sort=[("_id", 1)], limit=limit)
+
+
+async def entries_of(
+    unit: Unit, standing: str, districts: Sequence[str] | None = None, *, limit: int, after: str | None
+) -> list[Entry]:
+    """A person's entries, newest first, beginning behind the `order` of another; `districts` as for cases."""
+    older = {"order": {"$lt": after}} if after else {}
+    return await unit.find(
+        Entry, {"standing": standing, **older, **within(districts)}, sort=[("order", -1)], limit=limit
+    )
+
+
+async def counting(unit: Unit, standing: str, figures: Reliability, *, without: str | None = None) -> list[Entry]:
+    """The entries by which a person's score is reckoned, at most as many as can matter, but for one.
+
+    Each that counts is a point at least. So the newest that fill the way from the start to the most are enough of what
+    was given, and of what was taken those that would bring the most down to the least.
+    """
+    query = {"standing": standing, "counts_until": {"$gt": unit.now}}
+    back = await unit.find(Entry, query | {"sort": "taken-back"})
+    void = [*(each.takes_back for each in back), *([without] if without else [])]
+    found: list[Entry] = []
+    for sort, limit in (("given", figures.most - figures.start), ("taken", figures.most - figures.least)):
+        standing_ones = query | {"sort": sort, "_id": {"$nin": void}}
+        found += await unit.find(Entry, standing_ones, sort=[("order", -1)], limit=limit)
+    return found
+
+
+async def entry_appeals(
+    unit: Unit, districts: Sequence[str] | None, *, limit: int, after: str | None
+) -> list[EntryAppeal]:
+    """Appeals that wait for a clerk, by the entry's id, with `districts` as for cases."""
+    query = {"appeal.state": "waiting", **({"_id": {"$gt": after}} if after else {}), **within(districts)}
+    return await unit.find(EntryAppeal, query, sort=[("_id", 1)], limit=limit)
 
 
 def within(districts: Sequence[str] | None) -> dict[str, Any]:

@@ -102,7 +102,7 @@ async def read_timesheet(placement_id: str, caller: Anyone, unit: InUnit, sealer
 async def approve_timesheet(placement_id: str, employer: Employer, unit: InUnit, sealer: InSealer) -> TimesheetView:
     """The recorded minutes are right. 409: `timesheet-approved`, `timesheet-disputed`, `timesheet-settled`."""
     sheet = await _open(unit, placement_id, employer)
-    hours.approve(unit, sheet, by="employer", at=unit.now)
+    await hours.approve(unit, sheet, by="employer", at=unit.now)
     return _view(sheet, sealer)
 
 

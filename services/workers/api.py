@@ -62,6 +62,7 @@ from shared.districts import GivenDistrict, all_of_today
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
+from shared.sanctions import Refusal, may_go_on
 from shared.sealed import Sealer
 from shared.unit import Unit
 from shared.wording import Said
@@ -94,6 +95,19 @@ NOT_PAST = Text("must be later than now", "应晚于当前时间")
 BANNED = Text(
     "You may not wait for work until {until} ({reason}): {note} You can appeal in the app or at any counter.",
     "您被暂停签到候工，截止 {until}（{reason}）：{note} 如有异议可在线或到任一柜台申诉。",
+)
+SANCTIONED = Refusal(
+    "worker-sanctioned",
+    Text(
+        "You may not wait for work until {until} by sanction {sanction_id}. You may appeal: "
+        "POST /api/rights/sanctions/{sanction_id}/appeal.",
+        "因处理措施 {sanction_id}，{until} 前不能签到候工。可以申诉：POST /api/rights/sanctions/{sanction_id}/appeal。",
+    ),
+    Text(
+        "You may not wait for work by sanction {sanction_id} until it is lifted. You may appeal: "
+        "POST /api/rights/sanctions/{sanction_id}/appeal.",
+        "处理措施 {sanction_id} 解除前不能签到候工。可以申诉：POST /api/rights/sanctions/{sanction_id}/appeal。",
+    ),
 )
 BAN = Text("ban", "暂停候工决定")
 APPEAL_DECIDED = Text("Your appeal has been decided: {state}. {reason}", "您的申诉已有结果：{state}。{reason}")
@@ -732,7 +746,10 @@ async def stations(asked: Annotated[StationsAsked, Query()]) -> Stations:
 
 @routes.post("/check-ins", status_code=201)
 async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, unit: InUnit) -> CheckIn:
-    """Wait for work in some districts, in place of a check-in before."""
+    """Wait for work in some districts, in place of a check-in before.
+
+    409 `not-registered`; `banned` and `worker-sanctioned` say until when, and how to appeal.
+    """
     worker_id = _subject(caller, draft.worker_id, "worker_id")
     clerk_id = _clerk(caller, *draft.districts)
     cell = _cell(draft)
@@ -741,6 +758,8 @@ async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, u
     if worker is None:
         raise Conflict("not-registered", NOT_REGISTERED)
     _must_not_be_banned(worker, unit.now)
+    await may_go_on(unit, worker_id, SANCTIONED)
+    unit.save(worker)  # so that a ban or a sanction set at the same moment collides with it, and sees the check-in
     await _go_by_rules_of_now(worker, parts, unit)
     before = await unit.get(Presence, worker_id)
     if before:

@@ -1,8 +1,10 @@
-"""Events and times: who is placed waits no longer, a check-in ends by itself, a profile ages."""
+"""Events and times: who is placed or sanctioned waits no longer, a check-in ends by itself, a profile ages."""
 
 from services.workers.market import CHECK_IN_ENDS, PROFILE_CHANGES, end, say_changed, watch
 from services.workers.store import Presence, Worker
+from shared import sanctions
 from shared.contracts.matching import PlacementMade
+from shared.contracts.rights import SanctionLifted, SanctionSet
 from shared.reactions import Reactions
 from shared.unit import Timer, Unit
 
@@ -15,6 +17,28 @@ async def stop_waiting(event: PlacementMade, unit: Unit) -> None:
     presence = await unit.get(Presence, event.worker_id)
     if presence and presence.at <= event.at:
         end(presence, "placed", unit)
+
+
+@react.to(
+    SanctionSet,
+    needs=lambda event: [*sanctions.needed(event), (Worker, event.party_id), (Presence, event.party_id)],
+)
+async def keep_out(event: SanctionSet, unit: Unit) -> None:
+    """To wait is to ask for something new, so a sanction of either kind ends it. Placements stay."""
+    sanction = await sanctions.hear(unit, event) if event.party == "worker" else None
+    if sanction is None:
+        return
+    worker, presence = await unit.get(Worker, event.party_id), await unit.get(Presence, event.party_id)
+    if worker:
+        unit.save(worker)
+    if presence and sanction.in_force(unit.now):
+        end(presence, "expired", unit)
+
+
+@react.to(SanctionLifted, needs=sanctions.needed)
+async def let_back_in(event: SanctionLifted, unit: Unit) -> None:
+    if event.party == "worker":
+        await sanctions.end(unit, event)
 
 
 @react.at(CHECK_IN_ENDS)

@@ -253,7 +253,8 @@ class CaseEscalated(Event, topic="rights.case", type="rights.case-escalated.v1",
 class SanctionSet(Event, topic="rights.sanction", type="rights.sanction-set.v1", subject="sanction_id", key="party_id"):
     """An employer or worker may not go on as before, from `since` until `until` (or until it is lifted).
 
-    `block`: nothing new may be begun, such as posts; `suspend`: what is open ends too. `reason` is a code.
+    `block`: nothing new may be begun, such as posts; `suspend`: what is open ends too. A worker's check-in asks for
+    something new, so either ends it; placements stay. `reason` is a code.
     """
 
     sanction_id: str
@@ -270,7 +271,10 @@ class SanctionSet(Event, topic="rights.sanction", type="rights.sanction-set.v1",
 class SanctionLifted(
     Event, topic="rights.sanction", type="rights.sanction-lifted.v1", subject="sanction_id", key="party_id"
 ):
-    """A sanction is over: `reason` is `paid`, `expired`, `appeal`, `case-closed` or `clerk`."""
+    """A sanction is over: `reason` is `paid`, `expired`, `appeal`, `case-closed`, `corrected` or `clerk`.
+
+    `corrected`: points that had led to it were given back.
+    """
 
     sanction_id: str
     party: Literal["employer", "worker"]
@@ -297,4 +301,28 @@ class RatingPublished(
     worker_codes: tuple[Code, ...]
     employer_points: int | None
     employer_codes: tuple[Code, ...]
+    at: Instant
+
+
+class ReliabilityChanged(
+    Event, topic="rights.reliability", type="rights.reliability-changed.v1", subject="entry_id", key="party_id"
+):
+    """A worker's or employer's points of reliability have changed by an entry of their ledger.
+
+    `rule` gave (above 0) or took `points`, for what happened with `about_id` (a placement; for `no-confirmation` a
+    gig), by the district's rules of the name `rules`. `score` is what they have now. `takes_back` names the entry that
+    this one undoes, and `because` is why: `excuse`, `appeal` or `unfounded`. Entries are never changed.
+    """
+
+    entry_id: str
+    party: Literal["employer", "worker"]
+    party_id: str
+    district: District
+    rule: Code
+    rules: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]{1,200}$")]
+    about_id: str
+    points: int
+    score: int
+    takes_back: str | None = None
+    because: Code | None = None
     at: Instant

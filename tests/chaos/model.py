@@ -502,6 +502,12 @@ def _tellings(log: Log, found: Documents) -> Iterator[tuple[Said, str, str, str,
         own = found["standings"].setdefault(said.subject, {"suspensions": 0})
         own["suspensions"] += 1
         yield said, said.subject, "employer", f":{own['suspensions']}", {"reason": said.body["reason"]}, None
+    for said in log["reliability-changed"]:
+        body = said.body
+        if body["points"] < 0 or body["because"]:
+            what = f"back-{body['because']}" if body["because"] else body["rule"]
+            facts = {"what": what, "points": f"{body['points']:+d}", "score": body["score"]}
+            yield said, body["party_id"], body["party"], "", facts, None
     yield from _of_gigs(log, found["gigs"])
 
 

@@ -38,6 +38,7 @@ from shared.contracts.rights import (
     PayCorrected,
     PayDue,
     PayOverdue,
+    ReliabilityChanged,
     SanctionLifted,
     SanctionSet,
     ShiftMissed,
@@ -73,6 +74,7 @@ JOURNEY = [
     said(PayConfirmed),
     said(CaseClosed),
     said(SanctionLifted),
+    said(ReliabilityChanged),
     said(PlacementCancelled),
     said(ExcuseDecided),
     said(AttendanceAsked),
@@ -118,6 +120,7 @@ TOLD = [
     ("placement-cancelled", "worker"),
     ("placement-made", "employer"),
     ("placement-made", "worker"),
+    ("reliability-changed", "worker"),
     ("review-decided", "employer"),
     ("sanction-lifted", "employer"),
     ("sanction-set", "employer"),
@@ -141,7 +144,7 @@ async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Ha
             assert len(texts) == sum(part == ("worker" if person == WORKER else "employer") for _, part in TOLD)
             assert not any("{" in text or "}" in text for text in texts)
             titled = [text for text in texts if "快件分拣员" in text]
-            assert len(titled) == len(texts) - (8 if person == EMPLOYER else 3)
+            assert len(titled) == len(texts) - (8 if person == EMPLOYER else 4)
 
 
 async def test_who_is_told_that_nobody_came_is_not_told_too_that_the_market_cancelled(notify: Harness) -> None:

@@ -249,10 +249,10 @@ class Workload:
         await clerk.sign_in_by_password(name, password)
         # A run is at any hour, and its day has more messages than a person's: nothing is kept back or left out.
         rules = {"quiet_from": "00:00", "quiet_until": "00:00", "most_a_day": 1_000_000}
-        change: dict[str, Any] = {"changes": rules, "replaces": 0, "reason": "a run at any hour"}
+        change = {"changes": rules, "replaces": 0, "reason": "a run at any hour"}
         await operator.do("set-rules", "PUT", "notify/rules/country", change)
         # People take back more in a minute than others in a year, and are not to be sent away for it.
-        nobody = {"reliability": {"worker": {"suspensions": []}, "employer": {"suspensions": []}}}
+        nobody: dict[str, Any] = {"reliability": {"worker": {"suspensions": []}, "employer": {"suspensions": []}}}
         change = {"changes": nobody, "replaces": 0, "reason": "a run in which people cancel all the time"}
         await operator.do("set-rules", "PUT", "rights/rules/country", change)
         few = asyncio.Semaphore(8)

@@ -116,7 +116,7 @@ class Change(Protocol):
     points: int
     half_days: int
     at: datetime
-    takes_back: str | None
+    takes_back_id: str | None
 
 
 def left(points: int, half_days: int, age: timedelta) -> int:
@@ -137,7 +137,7 @@ def score(ledger: Iterable[Change], figures: Reliability, at: datetime) -> int:
     was given and taken and not taken back. So a long good record is no licence: what is taken is always felt.
     """
     made = [each for each in ledger if each.at <= at]
-    void = {each.takes_back for each in made}
-    parts = [left(e.points, e.half_days, at - e.at) for e in made if e.takes_back is None and e.id not in void]
+    void = {each.takes_back_id for each in made}
+    parts = [left(e.points, e.half_days, at - e.at) for e in made if e.takes_back_id is None and e.id not in void]
     given, taken = sum(part for part in parts if part > 0), -sum(part for part in parts if part < 0)
     return max(figures.least, min(figures.most, figures.start + given) - taken)

@@ -121,7 +121,7 @@ async def take_back(unit: Unit, id: str, because: TakenBack) -> None:
     if entry is None or await unit.get(Entry, back_id(id)):
         return
     figures = (await RULES.of(unit, entry.district)).reliability
-    own = {"points": -entry.points, "sort": "taken-back", "takes_back": id, "because": because, "version": 0}
+    own = {"points": -entry.points, "sort": "taken-back", "takes_back_id": id, "because": because, "version": 0}
     made = entry.model_copy(update=own | {"id": back_id(id), "at": unit.now, "order": clock.new_id()})
     _enter(unit, made, await counting(unit, entry.standing, figures, without=id), figures)
     standing = await _standing(unit, entry.standing)

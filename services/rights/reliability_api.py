@@ -115,7 +115,7 @@ class EntryView(BaseModel):
     """What changed the points, why, and by which rules. `left`: what is left of them now; `score`: with it, then.
 
     `cause` is the event by which others hear of the fact; `about_id` the placement, or for `no-confirmation` the gig.
-    `takes_back` names the entry that this one undoes; `taken_back_by` the one that undoes this.
+    `takes_back_id` names the entry that this one undoes; `taken_back_by` the one that undoes this.
     """
 
     entry_id: str
@@ -132,7 +132,7 @@ class EntryView(BaseModel):
     counts_until: Instant
     score: int
     at: Instant
-    takes_back: str | None
+    takes_back_id: str | None
     because: TakenBack | None
     taken_back_by: str | None
     appeal_until: Instant
@@ -143,7 +143,7 @@ class EntryView(BaseModel):
         back = await unit.get(Entry, reliability.back_id(entry.id))
         appeal = await unit.get(EntryAppeal, entry.id)
         text = reliability.TAKEN_BACK[entry.because] if entry.because else reliability.WHAT[entry.rule]
-        settled = back is not None or entry.takes_back is not None
+        settled = back is not None or entry.takes_back_id is not None
         own = {"entry_id", "text", "left", "taken_back_by", "appeal"}
         return cls(
             entry_id=entry.id,

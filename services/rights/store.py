@@ -371,7 +371,7 @@ class Entry(Document):
     """One change of a person's points, never changed itself: what `rule` gave or took, by the rules `rules`.
 
     The id is of the rule and what it is about (`about_id`: a placement, or a gig), so that one fact counts once. One
-    that takes another back (`takes_back`, `because`) has its points with the other sign. `score` is the person's with
+    that takes another back (`takes_back_id`, `because`) has its points with the other sign. `score` is the person's with
     it; `order` sorts entries as they were made. Nothing is left of its points from `counts_until` on.
     """
 
@@ -397,7 +397,7 @@ class Entry(Document):
     score: int
     at: datetime
     order: str
-    takes_back: str | None = None
+    takes_back_id: str | None = None
     because: TakenBack | None = None
 
 
@@ -502,7 +502,7 @@ async def counting(unit: Unit, standing: str, figures: Reliability, *, without: 
     """
     query = {"standing": standing, "counts_until": {"$gt": unit.now}}
     back = await unit.find(Entry, query | {"sort": "taken-back"})
-    void = [*(each.takes_back for each in back), *([without] if without else [])]
+    void = [*(each.takes_back_id for each in back), *([without] if without else [])]
     found: list[Entry] = []
     for sort, limit in (("given", figures.most - figures.start), ("taken", figures.most - figures.least)):
         standing_ones = query | {"sort": sort, "_id": {"$nin": void}}

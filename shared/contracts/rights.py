@@ -310,7 +310,7 @@ class ReliabilityChanged(
     """A worker's or employer's points of reliability have changed by an entry of their ledger.
 
     `rule` gave (above 0) or took `points`, for what happened with `about_id` (a placement; for `no-confirmation` a
-    gig), by the district's rules of the name `rules`. `score` is what they have now. `takes_back` names the entry that
+    gig), by the district's rules of the name `rules`. `score` is what they have now. `takes_back_id` names the entry that
     this one undoes, and `because` is why: `excuse`, `appeal` or `unfounded`. Entries are never changed.
     """
 
@@ -323,6 +323,6 @@ class ReliabilityChanged(
     about_id: str
     points: int
     score: int
-    takes_back: str | None = None
+    takes_back_id: str | None = None
     because: Code | None = None
     at: Instant

@@ -195,6 +195,7 @@ OPEN = {
     },
     "rights": {
         "GET /rules": "what a market goes by is no secret",
+        "GET /reliability/rules": "what costs whom how many points, in words",
     },
     "notify": {
         "GET /alerts": "warnings are for everyone to read",

@@ -150,7 +150,7 @@ async def test_a_sanctioned_employer_may_cut_a_gig_put_its_words_right_and_close
     await verified(posting)
     gig = await post(posting)
     await posting.receives(sanction())
-    for less in ({"headcount": 2}, {"valid_until": at(hours=1)}, {"content": "快递包裹分拣，包午餐，请从东门进入"}):
+    for less in ({"headcount": 2}, {"valid_until": at(hours=1)}, {"content": "快递包裹分拣装车，包午餐和班车"}):
         assert (await amend(posting, gig["gig_id"], **less))["http"] == 200
     answer = await posting.http.post(f"/gigs/{gig['gig_id']}/close", headers=posting.as_("employer", "e1"))
     assert answer.json()["status"] == "closed"

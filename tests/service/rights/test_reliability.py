@@ -138,7 +138,7 @@ async def test_who_does_not_come_loses_points_once(rights: Harness) -> None:
     await rights.receives(gone, gone)
     assert await ledger(rights) == [("no-show", -20, 80)]
     [said] = await changes(rights)
-    assert (said.entry_id, said.key, said.takes_back) == (entry_of("no-show"), WORKER, None)
+    assert (said.entry_id, said.key, said.takes_back_id) == (entry_of("no-show"), WORKER, None)
 
 
 async def test_who_could_not_start_for_want_of_cover_loses_none(
@@ -185,7 +185,11 @@ async def test_an_excuse_that_is_accepted_gives_the_points_back_and_another_does
         ("late-cancellation", 5, 95),
     ]
     back, _, first = (await get(rights, "me/entries", by))["items"]
-    assert (back["takes_back"], back["because"], back["text"]) == (first["entry_id"], "excuse", TAKEN_BACK["excuse"].en)
+    assert (back["takes_back_id"], back["because"], back["text"]) == (
+        first["entry_id"],
+        "excuse",
+        TAKEN_BACK["excuse"].en,
+    )
     assert (first["taken_back_by"], first["points"], first["left"]) == (back["entry_id"], -5, 0)
 
 
@@ -269,7 +273,7 @@ async def test_a_score_is_what_the_whole_ledger_comes_to_now_and_when_all_of_it_
         rights.clock.advance(days=7)
     whole = await rights.all(Entry)
     assert len(whole) > 40
-    assert any(entry.takes_back for entry in whole)
+    assert any(entry.takes_back_id for entry in whole)
     figures = (await RULES.of(rights.reading(), DISTRICT)).reliability
     for days in (0, 60, 200, 900):
         rights.clock.advance(days=days)
@@ -450,7 +454,7 @@ async def test_an_appeal_that_is_upheld_undoes_an_entry_by_a_new_one_and_leaves_
     assert await ledger(rights) == [("no-show", -20, 80), ("no-show", 20, 100)]
     assert await rights.get(Entry, id) == before
     _, said = await changes(rights)
-    assert (said.takes_back, said.because, said.points, said.score) == (id, "appeal", 20, 100)
+    assert (said.takes_back_id, said.because, said.points, said.score) == (id, "appeal", 20, 100)
     [noted] = await rights.runtime.store.db["_audit"].find({}).to_list()
     assert (noted["by"], noted["what"], noted["entry_id"]) == ("clerk-2", "points appeal decided", id)
     assert (await decide(rights, id))["code"] == "appeal-decided"

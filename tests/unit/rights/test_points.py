@@ -25,7 +25,7 @@ class Made:
     points: int
     at: datetime = NOON
     half_days: int = 90
-    takes_back: str | None = None
+    takes_back_id: str | None = None
 
 
 def score(*ledger: Made, days: float = 0) -> int:
@@ -55,7 +55,7 @@ def test_what_is_given_fills_up_to_the_most_and_what_is_taken_is_felt_all_the_sa
 
 def test_what_is_taken_back_leaves_nothing_from_then_on_and_all_before() -> None:
     late = NOON + timedelta(days=3)
-    ledger = Made("a", -20), Made("b", 20, at=late, takes_back="a")
+    ledger = Made("a", -20), Made("b", 20, at=late, takes_back_id="a")
     assert [score(*ledger, days=days) for days in (2.9, 3, 100)] == [80, 100, 100]
 
 
@@ -70,7 +70,7 @@ def test_the_order_of_entries_is_of_no_matter_and_a_score_keeps_its_bounds(
 ) -> None:
     ledger = [Made(str(n), points, NOON + timedelta(days=at), half) for n, (points, at, half, _) in enumerate(drawn)]
     ledger += [
-        Made(f"{n}.taken-back", -points, NOON + timedelta(days=at + 1), half, takes_back=str(n))
+        Made(f"{n}.taken-back", -points, NOON + timedelta(days=at + 1), half, takes_back_id=str(n))
         for n, (points, at, half, back) in enumerate(drawn)
         if back
     ]

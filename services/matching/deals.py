@@ -453,6 +453,18 @@ async def replace(unit: Unit, placement: Placement) -> None:
     await _undo(unit, placement, "market", "no-show")
 
 
+async def leave(unit: Unit, person_id: str) -> None:
+    """A worker's or employer's account is erased: their open offer expires, placements ahead are undone."""
+    for offer in await store.open_offers_of(unit, person_id):
+        await expire(unit, offer, "gone")
+    for placement in await store.standing_of(unit, person_id):
+        if placement.status != "placed":
+            unit.cancel_timer(CONFIRMATION, placement.id)
+            await lapse(unit, placement)
+        elif unit.now < placement.begins:
+            await _undo(unit, placement, "market", "erased")
+
+
 async def end_backfill(unit: Unit, gig: Gig) -> None:
     """It is too late for a substitute. A gig that is not closed yet keeps its seats until it is."""
     for seat in await store.seats_of(unit, gig.id) if gig.closed else []:

@@ -56,10 +56,10 @@ from shared.auth import Anyone, Clerk, Worker
 from shared.contracts.notify import AlertKind
 from shared.contracts.terms import Instant
 from shared.districts import GivenDistrict
-from shared.http import InUnit, Routes, language_of
+from shared.http import InSealer, InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Problem, Text
 from shared.rulebook import add_routes
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.service import Runtime
 from shared.unit import Unit
 from shared.wording import Said
@@ -282,7 +282,9 @@ class MessagePage(BaseModel):
 
 
 @routes.put("/contact")
-async def set_contact(form: ContactForm, caller: Anyone, unit: InUnit, request: Request) -> ContactView:
+async def set_contact(
+    form: ContactForm, caller: Anyone, unit: InUnit, sealer: InSealer, request: Request
+) -> ContactView:
     """Set where and in which language the caller is told of things by a channel outside this service.
 
     It takes the place of the channel's contact point before; those of other channels stay.
@@ -293,11 +295,10 @@ async def set_contact(form: ContactForm, caller: Anyone, unit: InUnit, request: 
             raise Invalid("secret", NEEDED)
         if not (may_post_to(form.address) or runtime.settings.webhooks_may_be_local):
             raise Invalid("address", NOT_OUTSIDE)
-    sealer: Sealer = request.app.state.sealer
     address = f"{form.address}#{form.secret}" if form.secret else form.address
     point = Point(
         channel=form.channel,
-        sealed=sealer.seal(address, subject=caller.id, field="address"),
+        sealed=await sealer.seal(address, of=caller.id, field="address"),
         blind=sealer.blind(form.address, field="address"),
         language=form.language,
         consented_at=unit.now,
@@ -305,23 +306,23 @@ async def set_contact(form: ContactForm, caller: Anyone, unit: InUnit, request: 
     contact = await unit.get(Contact, caller.id) or Contact(id=caller.id, points=[])
     contact.put(point)
     unit.save(contact)
-    return _contact_view(sealer, caller.id, point)
+    return await _contact_view(sealer, caller.id, point)
 
 
 @routes.get("/contact")
-async def read_contact(caller: Anyone, unit: InUnit, request: Request) -> ContactView:
+async def read_contact(caller: Anyone, unit: InUnit, sealer: InSealer) -> ContactView:
     """The caller's first contact point."""
     contact = await unit.get(Contact, caller.id)
     if contact is None:
         raise Missing(CONTACT)
-    return _contact_view(request.app.state.sealer, caller.id, contact.points[0])
+    return await _contact_view(sealer, caller.id, contact.points[0])
 
 
 @routes.get("/contacts")
-async def list_contacts(caller: Anyone, unit: InUnit, request: Request) -> list[ContactView]:
+async def list_contacts(caller: Anyone, unit: InUnit, sealer: InSealer) -> list[ContactView]:
     """All of the caller's contact points."""
     contact = await unit.get(Contact, caller.id)
-    return [_contact_view(request.app.state.sealer, caller.id, point) for point in contact.points] if contact else []
+    return [await _contact_view(sealer, caller.id, point) for point in contact.points] if contact else []
 
 
 @routes.delete("/contact", status_code=204)
@@ -345,8 +346,8 @@ async def withdraw_channel(channel: Via, caller: Anyone, unit: InUnit) -> None:
         unit.delete(contact)
 
 
-def _contact_view(sealer: Sealer, person_id: str, point: Point) -> ContactView:
-    address = sealer.open(point.sealed, subject=person_id, field="address").partition("#")[0]
+async def _contact_view(sealer: PersonalSealer, person_id: str, point: Point) -> ContactView:
+    address = (await sealer.open(point.sealed, of=person_id, field="address")).partition("#")[0]
     return ContactView(
         channel=point.channel,
         address=masked(address),

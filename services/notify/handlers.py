@@ -7,10 +7,12 @@ import structlog
 
 from services.notify.broadcast import near, spread_alert, spread_notice, tell_of_alert
 from services.notify.domain import about, kind_of
+from services.notify.personal import PERSONAL
 from services.notify.store import Gig, Message, Presence, Standing, alerts_on
 from services.notify.telling import needed, tell
 from services.notify.texts import Fact, Part
 from shared.contracts import Event
+from shared.contracts.identity import AccountErased
 from shared.contracts.matching import (
     AttendanceAsked,
     AttendanceConfirmed,
@@ -51,7 +53,9 @@ from shared.contracts.rights import (
     TimesheetSettled,
 )
 from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
+from shared.personal import erase
 from shared.reactions import Reactions
+from shared.sealed import PersonKey, erased
 from shared.unit import Document, Timer, Unit
 
 log = structlog.get_logger()
@@ -359,9 +363,16 @@ async def tell_of_closed_gig(event: GigClosed, unit: Unit) -> None:
 # --- alerts and notices ----------------------------------------------------------------------------------------------
 
 
-@react.to(WorkerCheckedIn, needs=lambda event: [(Presence, event.presence_id)])
+@react.to(AccountErased)
+async def forget(event: AccountErased, unit: Unit) -> None:
+    await erase(unit, PERSONAL, event.account_id)
+
+
+@react.to(WorkerCheckedIn, needs=lambda event: [(Presence, event.presence_id), (PersonKey, event.worker_id)])
 async def remember_presence(event: WorkerCheckedIn, unit: Unit) -> None:
     """Whoever comes near an alert that lasts is told of it, as those were who had been there before."""
+    if await erased(unit, event.worker_id):
+        return
     lat, lon = h3.cell_to_latlng(event.cell)
     presence = await unit.get(Presence, event.presence_id)
     where = {"type": "Point", "coordinates": [lon, lat]}

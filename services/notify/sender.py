@@ -27,6 +27,7 @@ from services.notify.telling import ending, fall_back
 from services.notify.texts import digest
 from shared import clock
 from shared.faults import fault_point
+from shared.sealed import PersonalSealer, PersonKey
 from shared.sending import AT_ONCE, LEASE, Retry, pause, send_in_lanes
 from shared.service import Runtime
 from shared.settings import Settings
@@ -69,7 +70,8 @@ class Sender:
     async def deliver(self, claimed: Sequence[Delivery]) -> None:
         """Send what was claimed side by side, and mark what has ended while the rest goes on."""
         unit = self._store.reading()
-        await unit.load(Contact, [delivery.person_id for delivery in claimed])
+        for kind in (Contact, PersonKey):
+            await unit.load(kind, [delivery.person_id for delivery in claimed])
         await load_with_contexts(unit, [id for each in claimed for id in (each.message_id, *each.gathers)])
         sending = {asyncio.create_task(self._send(delivery, unit)) for delivery in claimed}
         try:
@@ -112,7 +114,10 @@ class Sender:
             return "no-channel"
         texts = await texts_of(loaded, known, point.language, self._zone)
         text = digest(texts, point.language) if len(texts) > 1 else texts[0]
-        address = self._sealer.open(point.sealed, subject=delivery.person_id, field="address")
+        people = PersonalSealer(self._sealer, loaded)
+        address = await people.opened(point.sealed, of=delivery.person_id, field="address")
+        if address is None:
+            return "contact-withdrawn"
         try:
             await self.channels[delivery.channel].send(address, text, delivery.id)
         except Rejected:

@@ -130,6 +130,7 @@ class Delivery(Document):
     collection = "deliveries"
     indexes: ClassVar = [
         IndexModel([("state", 1), ("due_at", 1)]),
+        IndexModel("person_id"),
         IndexModel("at", expireAfterSeconds=DELIVERY_DAYS * 86_400),
     ]
 

@@ -15,6 +15,7 @@ from services.notify.texts import TEMPLATES, Fact, Part
 from shared.contracts import Event
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.rules import COUNTRY
+from shared.sealed import PersonKey, erased
 from shared.unit import Document, Unit
 
 GIVE_UP_AFTER = timedelta(hours=6)
@@ -44,7 +45,7 @@ async def tell(
     person = person or str(getattr(event, f"{part}_id"))
     identity = f"{about(event)}{turn}"
     key = f"{identity}:{person}"
-    if await unit.get(Message, key):
+    if await unit.get(Message, key) or await erased(unit, person):
         return
     mailbox = await unit.get(Mailbox, person) or Mailbox(id=person)
     mailbox.last += 1
@@ -67,7 +68,7 @@ async def tell(
 
 def needed(person: str) -> Iterable[tuple[type[Document], str]]:
     """What telling a person needs, beside the message itself."""
-    return ((Mailbox, person), (Contact, person), (Preferences, person))
+    return ((Mailbox, person), (Contact, person), (Preferences, person), (PersonKey, person))
 
 
 async def _send_outside(unit: Unit, message: Message, mailbox: Mailbox, about: str, until: datetime | None) -> None:

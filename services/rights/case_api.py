@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from services.rights import attendance, cases, evidence, sanctions, store
@@ -14,9 +14,9 @@ from shared.audit import audit
 from shared.auth import Anyone, Caller, Clerk
 from shared.contracts.terms import Code, District, Instant
 from shared.districts import GivenDistrict
-from shared.http import InUnit, UnitRoute
+from shared.http import InSealer, InUnit, UnitRoute
 from shared.problems import Forbidden, Invalid, Missing, Text
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.unit import Unit
 
 routes = APIRouter(route_class=UnitRoute)
@@ -39,12 +39,6 @@ Limited = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 
 
-async def _sealer(request: Request) -> Sealer:
-    sealer: Sealer = request.app.state.sealer
-    return sealer
-
-
-InSealer = Annotated[Sealer, Depends(_sealer)]
 WorkerOrClerk = Annotated[Caller, Depends(auth.any_of("worker", "clerk", "operator"))]
 
 
@@ -111,13 +105,13 @@ class CaseView(BaseModel):
     history: list[StepView]
 
     @classmethod
-    def of(cls, case: Case, sealer: Sealer) -> Self:
+    async def of(cls, case: Case, sealer: PersonalSealer) -> Self:
         return cls(
             case_id=case.id,
-            what_happened=evidence.case_text(case, case.text, sealer),
+            what_happened=await evidence.case_text(case, case.text, sealer),
             limits=[LimitView(source=LIMITS[one.name].source, **one.model_dump()) for one in case.limits],
             history=[
-                StepView(note=evidence.case_text(case, step.note, sealer), **step.model_dump(exclude={"note"}))
+                StepView(note=await evidence.case_text(case, step.note, sealer), **step.model_dump(exclude={"note"}))
                 for step in case.history
             ],
             **case.model_dump(
@@ -175,10 +169,10 @@ async def open_case(form: CaseForm, caller: WorkerOrClerk, unit: InUnit, sealer:
         by_id=caller.id,
         employer_id=employer_id,
         placement_id=form.placement_id,
-        text=sealer.seal(form.what_happened, subject=worker_id, field="case"),
+        text=await sealer.seal(form.what_happened, of=worker_id, field="case"),
         happened_on=form.happened_on,
     )
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.get("/cases")
@@ -207,7 +201,8 @@ async def list_cases(
     elif caller.role == "clerk":
         districts = caller.districts
     found = await store.cases(unit, query, districts, limit=limit + 1, after=after)
-    items = [CaseView.of(case, sealer) for case in found[:limit]]
+    await sealer.load(case.worker_id for case in found)
+    items = [await CaseView.of(case, sealer) for case in found[:limit]]
     return CasePage(items=items, next=items[-1].case_id if len(found) > limit else None)
 
 
@@ -217,7 +212,7 @@ async def read_case(case_id: str, caller: WorkerOrClerk, unit: InUnit, sealer: I
     case = await unit.get(Case, case_id)
     if case is None or not (caller.id == case.worker_id if caller.role == "worker" else caller.covers(case.district)):
         raise Missing(CASE)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.post("/cases/{case_id}/steps")
@@ -231,9 +226,9 @@ async def take_step(case_id: str, step: CaseStep, clerk: Clerk, unit: InUnit, se
         raise Invalid("referred_to", REFERRED_NEEDED)
     if (step.to == "closed") != (step.outcome is not None):
         raise Invalid("outcome", OUTCOME_NEEDED)
-    note = sealer.seal(step.note, subject=case.worker_id, field="case") if step.note else None
+    note = await sealer.seal(step.note, of=case.worker_id, field="case") if step.note else None
     await cases.go_on(unit, case, step.to, by=clerk.id, referred_to=step.referred_to, outcome=step.outcome, note=note)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.post("/cases/{case_id}/withdraw")
@@ -243,7 +238,7 @@ async def withdraw(case_id: str, worker: auth.Worker, unit: InUnit, sealer: InSe
     if case is None or case.worker_id != worker.id:
         raise Missing(CASE)
     await cases.go_on(unit, case, "closed", by=worker.id, outcome="withdrawn")
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.post("/cases/{case_id}/limits/{name}/met")
@@ -251,7 +246,7 @@ async def meet_limit(case_id: str, name: str, clerk: Clerk, unit: InUnit, sealer
     """What a time limit is for was done, such as the application for an injury's recognition. 409 `no-limit`."""
     case = await _in_my_district(unit, case_id, clerk)
     cases.meet(unit, case, name, by=clerk.id)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.post("/cases/{case_id}/limits/{name}/extend")
@@ -259,7 +254,7 @@ async def extend_limit(case_id: str, name: str, clerk: Clerk, unit: InUnit, seal
     """Extend a time limit by what the law lets be added, once. 409 `no-limit`, `limit-not-extendable`."""
     case = await _in_my_district(unit, case_id, clerk)
     cases.extend(unit, case, name, by=clerk.id)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 async def _in_my_district(unit: Unit, case_id: str, clerk: Caller) -> Case:
@@ -301,7 +296,7 @@ class SanctionForm(_Form):
 
 
 class SanctionAppealView(BaseModel):
-    text: str
+    text: str | None
     at: Instant
     state: Literal["waiting", "upheld", "refused"]
     reason: str | None
@@ -326,10 +321,10 @@ class SanctionView(BaseModel):
     appeal: SanctionAppealView | None
 
     @classmethod
-    def of(cls, sanction: Sanction, sealer: Sealer, now: datetime) -> Self:
+    async def of(cls, sanction: Sanction, sealer: PersonalSealer, now: datetime) -> Self:
         appeal = None
         if made := sanction.appeal:
-            text = sealer.open(made.text, subject=sanction.party_id, field="appeal")
+            text = await sealer.opened(made.text, of=sanction.party_id, field="appeal")
             appeal = SanctionAppealView(text=text, **made.model_dump(exclude={"text", "decided_by"}))
         own = {"sanction_id", "automatic", "in_force", "appeal"}
         return cls(
@@ -383,7 +378,7 @@ async def set_sanction(form: SanctionForm, clerk: Clerk, unit: InUnit, sealer: I
         by=clerk.id,
     )
     await audit(unit, clerk.id, "sanction set", sanction_id=made.id, **form.model_dump())
-    return SanctionView.of(made, sealer, unit.now)
+    return await SanctionView.of(made, sealer, unit.now)
 
 
 @routes.get("/sanctions")
@@ -404,7 +399,7 @@ async def list_sanctions(
     elif caller.role != "operator":
         query["party_id"] = caller.id
     found = await store.sanctions(unit, query, districts, limit=limit + 1, after=after)
-    items = [SanctionView.of(one, sealer, unit.now) for one in found[:limit]]
+    items = [await SanctionView.of(one, sealer, unit.now) for one in found[:limit]]
     return SanctionPage(items=items, next=items[-1].sanction_id if len(found) > limit else None)
 
 
@@ -414,7 +409,7 @@ async def lift_sanction(sanction_id: str, form: LiftForm, clerk: Clerk, unit: In
     sanction = await _for_clerk(unit, sanction_id, clerk)
     sanctions.lift(unit, sanction, "clerk")
     await audit(unit, clerk.id, "sanction lifted", sanction_id=sanction_id, reason=form.reason)
-    return SanctionView.of(sanction, sealer, unit.now)
+    return await SanctionView.of(sanction, sealer, unit.now)
 
 
 @routes.post("/sanctions/{sanction_id}/appeal")
@@ -428,8 +423,8 @@ async def appeal(
     sanction = await unit.get(Sanction, sanction_id)
     if sanction is None or sanction.party_id != caller.id:
         raise Missing(SANCTION)
-    sanctions.appeal(unit, sanction, sealer.seal(form.text, subject=sanction.party_id, field="appeal"))
-    return SanctionView.of(sanction, sealer, unit.now)
+    sanctions.appeal(unit, sanction, await sealer.seal(form.text, of=sanction.party_id, field="appeal"))
+    return await SanctionView.of(sanction, sealer, unit.now)
 
 
 @routes.post("/sanctions/{sanction_id}/appeal/decision")
@@ -443,7 +438,7 @@ async def decide_appeal(
     sanction = await _for_clerk(unit, sanction_id, clerk)
     sanctions.decide(unit, sanction, upheld=decision.upheld, reason=decision.reason, by=clerk.id)
     await audit(unit, clerk.id, "sanction appeal decided", sanction_id=sanction_id, **decision.model_dump())
-    return SanctionView.of(sanction, sealer, unit.now)
+    return await SanctionView.of(sanction, sealer, unit.now)
 
 
 async def _for_clerk(unit: Unit, sanction_id: str, clerk: Caller) -> Sanction:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from services.rights import attendance, cases, covers, domain, hours, ratings, sanctions
+from services.rights.personal import PERSONAL
 from services.rights.store import (
     RULES,
     Agreement,
@@ -16,12 +17,17 @@ from services.rights.store import (
     Shift,
     Timesheet,
 )
+from shared.contracts.identity import AccountErased
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
+from shared.personal import erase, forget_kept
 from shared.reactions import Reactions
+from shared.rules import COUNTRY
 from shared.unit import Document, Timer, Unit
 
 react = Reactions()
+
+RECORDS_END = "records-end"
 
 
 def _placement(event: PlacementMade | PlacementCancelled | ExcuseDecided) -> Iterable[tuple[type[Document], str]]:
@@ -112,6 +118,21 @@ def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cove
         attendance.compensate(unit, shift, cancelled.compensation_fen)
     for document in (agreement, shift):
         unit.save(document)
+
+
+@react.to(AccountErased)
+async def forget(event: AccountErased, unit: Unit) -> None:
+    """What a claim may rest on stays for its time, under an id that leads to nobody; words that people wrote do not."""
+    await erase(unit, PERSONAL, event.account_id)
+    if event.role == "worker":
+        rules = await RULES.of(unit, COUNTRY)
+        unit.set_timer(RECORDS_END, event.account_id, unit.now + rules.records)
+
+
+@react.at(RECORDS_END)
+async def forget_records(timer: Timer, unit: Unit) -> None:
+    """The time of what was kept of an erased worker is over. An employer's records are its workers' as well."""
+    await forget_kept(unit, PERSONAL, timer.subject)
 
 
 @react.at(attendance.SHIFT_END)

@@ -63,6 +63,7 @@ class Rules(Figures):
     clock_skew_seconds: Annotated[int, Field(ge=0, le=900)]
     late_sync_hours: Annotated[int, Field(ge=1, le=168)]
     timesheet_hours: Annotated[int, Field(ge=1, le=168)]
+    records_days: Annotated[int, Field(ge=731, le=3_650)]
 
     @property
     def early(self) -> timedelta:
@@ -71,6 +72,10 @@ class Rules(Figures):
     @property
     def clock_skew(self) -> timedelta:
         return timedelta(seconds=self.clock_skew_seconds)
+
+    @property
+    def records(self) -> timedelta:
+        return timedelta(days=self.records_days)
 
     @property
     def late_sync(self) -> timedelta:

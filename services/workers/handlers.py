@@ -1,8 +1,11 @@
 """Events and times: who is placed waits no longer, a check-in ends by itself, a profile ages."""
 
 from services.workers.market import CHECK_IN_ENDS, PROFILE_CHANGES, end, say_changed, watch
+from services.workers.personal import PERSONAL
 from services.workers.store import Presence, Worker
+from shared.contracts.identity import AccountErased
 from shared.contracts.matching import PlacementMade
+from shared.personal import erase
 from shared.reactions import Reactions
 from shared.unit import Timer, Unit
 
@@ -15,6 +18,16 @@ async def stop_waiting(event: PlacementMade, unit: Unit) -> None:
     presence = await unit.get(Presence, event.worker_id)
     if presence and presence.at <= event.at:
         end(presence, "placed", unit)
+
+
+@react.to(AccountErased, needs=lambda event: [(Presence, event.account_id)])
+async def forget(event: AccountErased, unit: Unit) -> None:
+    """Somebody who waits is said to wait no longer, so that every market lets them go."""
+    presence = await unit.get(Presence, event.account_id)
+    if presence:
+        end(presence, "worker", unit)
+    unit.cancel_timer(PROFILE_CHANGES, event.account_id)
+    await erase(unit, PERSONAL, event.account_id)
 
 
 @react.at(CHECK_IN_ENDS)

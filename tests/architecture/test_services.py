@@ -176,6 +176,7 @@ OPEN = {
         "POST /revoke": "whoever has the refresh token may end its session (RFC 7009)",
         "GET /.well-known/jwks.json": "public keys (RFC 7517)",
         "GET /.well-known/openid-configuration": "discovery (OpenID Connect Discovery 1.0)",
+        "GET /rules": "how long what is kept is no secret",
     },
     "posting": {
         "GET /gigs": "a public market's gigs are for everyone to see",
@@ -202,6 +203,8 @@ OPEN = {
         "POST /receipts": "a provider's, with the token that it shares with us",
     },
 }
+for _open in OPEN.values():
+    _open["GET /erasures/{account_id}"] = "whoever was erased has no token to ask with; it says when, of an id"
 """The routes that need no token, and why."""
 
 

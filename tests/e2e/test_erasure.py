@@ -43,6 +43,7 @@ OTHERWISE = {
     "_outbox": "events on their way, by ids",
     "_streams": "how many events were said of each aggregate",
     "_timers": "when something falls due, by ids",
+    "matching.commitments": "the hours that a worker has promised, and to whom; shown to the worker",
     "matching.gigs": "posts, which are public; a business of the public register by its id",
     "matching.offers": "a worker's, shown to the worker; an employer has made them by its post",
     "matching.windows": "the arrays that a window was matched by, by ids, for some days: /api/matching/offers/{id}/why",

@@ -27,7 +27,7 @@ from services.notify.telling import ending, fall_back
 from services.notify.texts import digest
 from shared import clock
 from shared.faults import fault_point
-from shared.sealed import PersonalSealer, PersonKey
+from shared.sealed import PersonalSealer, PersonKey, Shredded
 from shared.sending import AT_ONCE, LEASE, Retry, pause, send_in_lanes
 from shared.service import Runtime
 from shared.settings import Settings
@@ -115,8 +115,9 @@ class Sender:
         texts = await texts_of(loaded, known, point.language, self._zone)
         text = digest(texts, point.language) if len(texts) > 1 else texts[0]
         people = PersonalSealer(self._sealer, loaded)
-        address = await people.opened(point.sealed, of=delivery.person_id, field="address")
-        if address is None:
+        try:
+            address = await people.open(point.sealed, of=delivery.person_id, field="address")
+        except Shredded:
             return "contact-withdrawn"
         try:
             await self.channels[delivery.channel].send(address, text, delivery.id)

@@ -46,6 +46,7 @@ from shared.clock import new_id
 from shared.http import InUnit, Routes, language_of, problem_response
 from shared.problems import Conflict, Missing, Text
 from shared.sealed import Sealer
+from shared.signing import published
 from shared.store import Store
 from shared.unit import Unit
 
@@ -356,7 +357,7 @@ async def sign_out(asked: SignOut, unit: InUnit) -> dict[str, str]:
 @routes.get("/.well-known/jwks.json")
 async def jwks(unit: InUnit) -> JSONResponse:
     """The public keys that tokens are signed with (RFC 7517), the next one among them."""
-    return JSONResponse(await keys.published(unit), headers={"cache-control": "public, max-age=60"})
+    return JSONResponse(await published(unit), headers={"cache-control": "public, max-age=60"})
 
 
 @routes.get("/.well-known/openid-configuration")

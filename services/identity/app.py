@@ -42,8 +42,8 @@ service = Service(
     reactions=Reactions(),
     routes=api.routes,
     documents=store.DOCUMENTS,
-    loops=[sms.send_forever, keys.keep_turning],
-    at_start=[keys.prepare, first_operator],
+    loops=[sms.send_forever, keys.SIGNING.keep_turning],
+    at_start=[keys.SIGNING.prepare, first_operator],
     state={
         "passwords": lambda runtime: Passwords(),
         "shield": lambda runtime: Shield(runtime.settings, runtime.sealer),

@@ -12,6 +12,7 @@ from pymongo import IndexModel
 from services.identity.domain import Limit, Window, spend
 from shared.auth import Role
 from shared.clock import new_id
+from shared.signing import KeyRing
 from shared.unit import Document, Unit
 
 
@@ -84,23 +85,6 @@ class Session(Document):
     account_id: str
     token_hash: str
     expires_at: datetime
-
-
-class Key(BaseModel):
-    """A key that signs tokens from `signs_from` until the next one does. `private` is sealed; a key past has none."""
-
-    kid: str
-    signs_from: datetime
-    public: dict[str, Any]
-    private: bytes | None
-
-
-class KeyRing(Document):
-    """The signing keys, oldest first. One document, so that every replica has the same."""
-
-    collection = "keys"
-
-    keys: list[Key] = []
 
 
 DOCUMENTS = (Account, Code, Quota, Session, KeyRing)

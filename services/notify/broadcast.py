@@ -1,19 +1,31 @@
-"""What many are told at once: an alert to those near a place, a notice to a station's group; each person once.
+"""What many are told at once: an alert near a place, a notice to a group, an article to all groups; each person once.
 
 It goes out in pages by a durable timer, since a unit for a whole town would be too large. A second look a while later
 finds those whose check-in was being handled while the first one read.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import h3
 
 from services.notify.domain import about, metres
-from services.notify.store import Alert, Contact, Mailbox, Message, Notice, Preferences, members_of, people_near
+from services.notify.store import (
+    Alert,
+    Contact,
+    Mailbox,
+    Message,
+    Notice,
+    Preferences,
+    members_of,
+    people_in_groups,
+    people_near,
+)
 from services.notify.telling import tell
 from services.notify.texts import Fact
+from shared.contracts import Event
 from shared.contracts.notify import AlertRaised, NoticePosted
+from shared.contracts.rights import ArticlePublished
 from shared.unit import Timer, Unit
 
 AT_ONCE = 100
@@ -42,7 +54,7 @@ async def spread_alert(unit: Unit, timer: Timer) -> None:
     if alert is None or alert.until <= unit.now:
         return
     people = await people_near(unit, alert, timer.data.get("after", ""), AT_ONCE)
-    await _tell_all(unit, _said_alert(alert), people, alert_facts(alert))
+    await _tell_all(unit, _said_alert(alert), people, alert_facts(alert), until=alert.until)
     again = timer.data.get("again", False)
     if len(people) == AT_ONCE:
         unit.set_timer(timer.name, alert.id, unit.now, after=people[-1], again=again)
@@ -56,9 +68,25 @@ async def spread_notice(unit: Unit, timer: Timer) -> None:
     if notice is None or notice.until <= unit.now:
         return
     people = await members_of(unit, notice.station_id, timer.data.get("after", ""), AT_ONCE)
-    await _tell_all(unit, _said_notice(notice), people, {"text_zh": notice.zh, "text_en": notice.en})
+    facts: dict[str, Fact] = {"text_zh": notice.zh, "text_en": notice.en}
+    await _tell_all(unit, _said_notice(notice), people, facts, until=notice.until)
     if len(people) == AT_ONCE:
         unit.set_timer(timer.name, notice.id, unit.now, after=people[-1])
+
+
+def announce_article(unit: Unit, article: ArticlePublished) -> None:
+    """Have every station's group told of a new version of an article."""
+    unit.set_timer("article", f"{article.article_id}:{article.number}", unit.now, said=article.model_dump(mode="json"))
+
+
+async def spread_article(unit: Unit, timer: Timer) -> None:
+    """Tell the next page of those in a group, who hear of it once, in however many groups they are."""
+    article = ArticlePublished.model_validate(timer.data["said"])
+    people = await people_in_groups(unit, timer.data.get("after", ""), AT_ONCE)
+    facts: dict[str, Fact] = {"text_zh": article.title_zh, "text_en": article.title_en}
+    await _tell_all(unit, article, people, facts, turn=f":{article.number}")
+    if len(people) == AT_ONCE:
+        unit.set_timer(timer.name, timer.subject, unit.now, said=timer.data["said"], after=people[-1])
 
 
 async def tell_of_alert(unit: Unit, alert: Alert, person: str) -> None:
@@ -67,13 +95,19 @@ async def tell_of_alert(unit: Unit, alert: Alert, person: str) -> None:
 
 
 async def _tell_all(
-    unit: Unit, event: AlertRaised | NoticePosted, people: Sequence[str], facts: dict[str, Fact]
+    unit: Unit,
+    event: Event,
+    people: Sequence[str],
+    facts: dict[str, Fact],
+    *,
+    turn: str = "",
+    until: datetime | None = None,
 ) -> None:
-    await unit.load(Message, [f"{about(event)}:{person}" for person in people])
+    await unit.load(Message, [f"{about(event)}{turn}:{person}" for person in people])
     for kind in (Mailbox, Contact, Preferences):
         await unit.load(kind, people)
     for person in people:
-        await tell(unit, event, "worker", facts, person=person, until=event.until)
+        await tell(unit, event, "worker", facts, person=person, turn=turn, until=until)
 
 
 def alert_facts(alert: Alert) -> dict[str, Fact]:

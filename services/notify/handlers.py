@@ -5,7 +5,14 @@ from collections.abc import Callable, Iterable
 import h3
 import structlog
 
-from services.notify.broadcast import near, spread_alert, spread_notice, tell_of_alert
+from services.notify.broadcast import (
+    announce_article,
+    near,
+    spread_alert,
+    spread_article,
+    spread_notice,
+    tell_of_alert,
+)
 from services.notify.domain import about, kind_of
 from services.notify.store import Gig, Message, Presence, Standing, alerts_on
 from services.notify.telling import needed, tell
@@ -34,8 +41,11 @@ from shared.contracts.posting import (
 )
 from shared.contracts.rights import (
     AgreementMade,
+    ArticlePublished,
+    CaseAdvanced,
     CaseClosed,
     CaseEscalated,
+    CaseInvited,
     CaseOpened,
     CoverRefused,
     PayConfirmed,
@@ -48,7 +58,10 @@ from shared.contracts.rights import (
     ShiftMissed,
     ShiftStarted,
     TimesheetDisputed,
+    TimesheetEscalated,
+    TimesheetLapsed,
     TimesheetSettled,
+    TimesheetUnanswered,
 )
 from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
 from shared.reactions import Reactions
@@ -153,8 +166,11 @@ def _placement(
     | CoverRefused
     | ShiftStarted
     | ShiftMissed
+    | TimesheetUnanswered
     | TimesheetDisputed
+    | TimesheetEscalated
     | TimesheetSettled
+    | TimesheetLapsed
     | PayDue
     | PayCorrected
     | PayConfirmed
@@ -194,6 +210,24 @@ async def tell_of_pay(event: PayDue, unit: Unit) -> None:
     facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at, "reason": event.reason}
     for part in BOTH:
         await tell(unit, event, part, facts, context=_placement(event))
+
+
+@react.to(TimesheetUnanswered, needs=people("employer"))
+async def remind_of_hours(event: TimesheetUnanswered, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"minutes": event.minutes, "answer_by": event.answer_by}
+    await tell(unit, event, "employer", facts, context=_placement(event), until=event.answer_by)
+
+
+@react.to(TimesheetEscalated, needs=people(*BOTH))
+async def tell_of_waiting_dispute(event: TimesheetEscalated, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"settle_by": event.settle_by}, context=_placement(event))
+
+
+@react.to(TimesheetLapsed, needs=people(*BOTH))
+async def tell_of_lapsed_dispute(event: TimesheetLapsed, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"minutes": event.minutes}, context=_placement(event))
 
 
 @react.to(TimesheetDisputed, needs=people("worker"))
@@ -236,15 +270,32 @@ async def tell_of_contested_pay(event: PayContested, unit: Unit) -> None:
 # --- cases and sanctions ---------------------------------------------------------------------------------------------
 
 
-def _of_case(event: CaseOpened | CaseClosed) -> tuple[Part, ...]:
-    """An employer hears of arrears, which it can mend. Of other cases the desk tells it when the worker is safe."""
-    return BOTH if event.kind == "arrears" and event.employer_id else ("worker",)
+def _of_case(event: CaseOpened | CaseAdvanced | CaseInvited | CaseEscalated | CaseClosed) -> tuple[Part, ...]:
+    """An employer hears of arrears, which it can mend, and of another case once the desk has asked it to mediation."""
+    concerned = event.kind == "arrears" or (not isinstance(event, CaseOpened) and event.employer_concerned)
+    return BOTH if concerned and event.employer_id else ("worker",)
 
 
 @react.to(CaseOpened, needs=lambda event: people(*_of_case(event))(event))
 async def tell_of_opened_case(event: CaseOpened, unit: Unit) -> None:
     for part in _of_case(event):
         await tell(unit, event, part, {"receipt": event.receipt, "kind": event.kind})
+
+
+@react.to(CaseAdvanced, needs=lambda event: people(*_of_case(event))(event))
+async def tell_of_advanced_case(event: CaseAdvanced, unit: Unit) -> None:
+    """A case may come to a state again, so that each step is a message of its own."""
+    with_whom = f"-{event.referred_to}" if event.state in ("referred", "taken-up") else ""
+    for part in _of_case(event):
+        facts: dict[str, Fact] = {"receipt": event.receipt, "state": f"{event.state}{with_whom}"}
+        await tell(unit, event, part, facts, turn=f":{event.step}")
+
+
+@react.to(CaseInvited, needs=lambda event: people(*_of_case(event))(event))
+async def tell_of_invitation(event: CaseInvited, unit: Unit) -> None:
+    for part in _of_case(event):
+        facts: dict[str, Fact] = {"receipt": event.receipt, "to": event.to, "starts_at": event.starts_at}
+        await tell(unit, event, part, facts, turn=f":{event.step}", until=event.starts_at)
 
 
 @react.to(CaseClosed, needs=lambda event: people(*_of_case(event))(event))
@@ -254,12 +305,13 @@ async def tell_of_closed_case(event: CaseClosed, unit: Unit) -> None:
         await tell(unit, event, part, facts)
 
 
-@react.to(CaseEscalated, needs=people("worker"))
+@react.to(CaseEscalated, needs=lambda event: people(*_of_case(event))(event))
 async def tell_of_escalated_case(event: CaseEscalated, unit: Unit) -> None:
     """Each time limit that passes is a message of its own, also when one of its name passes again."""
     turn = f":{event.limit}.{event.due_at:%Y%m%dT%H%M%S}"
     facts: dict[str, Fact] = {"receipt": event.receipt, "limit": event.limit, "due_at": event.due_at}
-    await tell(unit, event, "worker", facts, turn=turn)
+    for part in _of_case(event):
+        await tell(unit, event, part, facts, turn=turn)
 
 
 @react.to(SanctionSet)
@@ -388,3 +440,13 @@ async def spread(timer: Timer, unit: Unit) -> None:
 @react.at("notice")
 async def spread_to_group(timer: Timer, unit: Unit) -> None:
     await spread_notice(unit, timer)
+
+
+@react.to(ArticlePublished)
+async def tell_of_article(event: ArticlePublished, unit: Unit) -> None:
+    announce_article(unit, event)
+
+
+@react.at("article")
+async def spread_to_groups(timer: Timer, unit: Unit) -> None:
+    await spread_article(unit, timer)

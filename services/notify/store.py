@@ -307,6 +307,20 @@ async def members_of(unit: Unit, station_id: str, after: str, limit: int) -> lis
     return [each.person_id for each in await unit.find(Member, query, sort=[("person_id", 1)], limit=limit)]
 
 
+async def people_in_groups(unit: Unit, after: str, limit: int) -> list[str]:
+    """Everybody in any station's group, each once, by id, beginning behind one."""
+    rows = await unit.aggregate(
+        Member,
+        [
+            {"$match": {"person_id": {"$gt": after}}},
+            {"$group": {"_id": "$person_id"}},
+            {"$sort": {"_id": 1}},
+            {"$limit": limit},
+        ],
+    )
+    return [row["_id"] for row in rows]
+
+
 async def alerts_on(unit: Unit) -> list[Alert]:
     """The alerts that last, the oldest first."""
     return await unit.find(Alert, {"until": {"$gt": unit.now}}, sort=[("at", 1)])

@@ -21,7 +21,7 @@ GIVE_UP_AFTER = timedelta(hours=6)
 """A message that could not be sent for so long is of no more use outside; it stays in the person's list."""
 
 GATHERED_AT_MOST = 50
-REFS = ("offer_id", "gig_id", "placement_id", "alert_id", "notice_id")
+REFS = ("offer_id", "gig_id", "placement_id", "case_id", "alert_id", "notice_id", "article_id")
 
 
 async def tell(

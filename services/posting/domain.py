@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -152,24 +151,6 @@ EARTH_M = 6_378_100
 def metres(a: tuple[float, float], b: tuple[float, float]) -> float:
     """The great-circle distance of two (lat, lon)."""
     return float(h3.great_circle_distance(a, b, unit="rads")) * EARTH_M
-
-
-def plain_text(text: str) -> str:
-    """A text as search compares it: one width of letters and figures (NFKC), no capitals."""
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-def pairs_of(text: str) -> list[str]:
-    """Every two characters that stand side by side in a plain text; the last of a run between blanks stands alone.
-
-    So each character begins one of them, and a word of the text has all its pairs among them.
-    """
-    return sorted({run[at : at + 2] for run in text.split() for at in range(len(run))})
-
-
-def pairs_within(word: str) -> list[str]:
-    """The pairs that a text with this word in it has; none for a single character."""
-    return list(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
 
 
 def nearest_rank(posts_by_fen: Mapping[int, int], share: float) -> int | None:

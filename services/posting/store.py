@@ -10,13 +10,14 @@ from bson import Regex
 from pydantic import BaseModel
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
-from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus, pairs_of, plain_text
+from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus
 from services.posting.rules import SHIPPED, Policy
 from services.posting.screening import Finding, Floor, Kind
 from services.posting.tables import OCCUPATIONS
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import fen_per_hour
 from shared.rulebook import RuleBook, RuleVersion
+from shared.search import pairs_of, plain_text
 from shared.unit import Document, Unit
 
 _OPEN = {"status": "open"}

@@ -1,8 +1,7 @@
 """Rights over HTTP: a placement's agreement and cover, the worker's start and end, and pay until it is confirmed."""
 
-import asyncio
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlencode
 
 import orjson
@@ -84,16 +83,6 @@ ALREADY_PAID = Text("This pay is marked as paid already.", "该报酬已标记�
 ALREADY_CONFIRMED = Text("The worker has confirmed this pay already.", "劳动者已确认收到该报酬。")
 
 Voucher = Annotated[Caller, Depends(any_of("employer", "clerk", "operator"))]
-KEPT_APART = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "private, no-store",
-}
-"""A page of people's words: nothing runs in it, and nobody keeps it but who asked."""
-DOCUMENT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/html": {"schema": {"type": "string"}}, "application/pdf": {"schema": {"type": "string"}}}}
-}
 
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -282,13 +271,13 @@ async def read_agreement(placement_id: str, caller: Anyone, unit: InUnit) -> Agr
     return await _agreement_view(await _readable(unit, Agreement, placement_id, caller, AGREEMENT), unit)
 
 
-@routes.get("/agreements/{placement_id}/document", response_class=Response, responses=DOCUMENT)
+@routes.get("/agreements/{placement_id}/document", response_class=Response, responses=document.FORMATS)
 async def read_document(
     placement_id: str,
     caller: Anyone,
     unit: InUnit,
     request: Request,
-    format: Literal["html", "pdf"] = "html",
+    format: document.Format = "html",
     lang: Annotated[document.Language | None, Query(description="what `Accept-Language` prefers if left out")] = None,
 ) -> Response:
     """The agreement as people read it, to print or keep: for those who may read it. It names the hash of the text."""
@@ -297,11 +286,7 @@ async def read_document(
     paper = document.paper(
         agreement.text, agreement.sha256, agreement.void_at, language=language, zone=attendance.zone()
     )
-    if format == "html":
-        return Response(document.as_html(paper), media_type="text/html; charset=utf-8", headers=KEPT_APART)
-    name = {"content-disposition": f'attachment; filename="agreement-{agreement.sha256[:12]}.pdf"'}
-    pdf = await asyncio.to_thread(document.as_pdf, paper)
-    return Response(pdf, media_type="application/pdf", headers=KEPT_APART | name)
+    return await document.answer(paper, format, "agreement")
 
 
 @routes.get("/agreements")

@@ -17,6 +17,7 @@ SHIFT_END = "shift-end"
 PAY_OVERDUE = "pay-overdue"
 NO_SHOW = "no-show"
 TIMESHEET = "timesheet"
+TIMESHEET_REMINDER = "timesheet-reminder"
 
 
 REFUSED_KEPT = 10
@@ -110,6 +111,8 @@ def _ask(unit: Unit, shift: Shift, started: datetime, ended: datetime, minutes: 
     )
     unit.save(sheet)
     unit.set_timer(TIMESHEET, shift.id, answer_by)
+    if 0 < shift.reminder_hours < shift.timesheet_hours:
+        unit.set_timer(TIMESHEET_REMINDER, shift.id, answer_by - timedelta(hours=shift.reminder_hours))
 
 
 def awaits_pieces(shift: Shift) -> bool:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from services.rights import attendance, cases, evidence, sanctions, store
+from services.rights import attendance, cases, evidence, knowledge, sanctions, store
 from services.rights.clocks import LIMITS, Authority, CaseKind, CaseOutcome, CaseState
 from services.rights.store import Agreement, Case, Sanction, may_read
 from shared import auth
@@ -21,6 +21,7 @@ from shared.unit import Unit
 
 routes = APIRouter(route_class=UnitRoute)
 
+INVITATION = Text("invitation", "通知")
 CASE, SANCTION, PLACEMENT = Text("case", "案件"), Text("sanction", "处理措施"), Text("placement", "用工")
 OTHER_DISTRICT = Text("This is not of your districts.", "不在您负责的区县。")
 WORKER_NEEDED = Text("is required when a clerk opens a case for a worker", "工作人员代办时必填")
@@ -90,7 +91,10 @@ class StepView(BaseModel):
 
 
 class CaseView(BaseModel):
-    """A case for its worker and for clerks. `receipt` is its number for people; `escalated`: a limit has passed."""
+    """A case for its worker and for clerks. `receipt` is its number for people; `escalated`: a limit has passed.
+
+    `articles` of the knowledge base say what to know of such a case (/api/rights/articles/{article_id}).
+    """
 
     case_id: str
     receipt: str
@@ -109,6 +113,7 @@ class CaseView(BaseModel):
     closed_at: Instant | None
     limits: list[LimitView]
     history: list[StepView]
+    articles: list[str]
 
     @classmethod
     def of(cls, case: Case, sealer: Sealer) -> Self:
@@ -120,8 +125,9 @@ class CaseView(BaseModel):
                 StepView(note=evidence.case_text(case, step.note, sealer), **step.model_dump(exclude={"note"}))
                 for step in case.history
             ],
+            articles=knowledge.for_case(case.kind),
             **case.model_dump(
-                include=set(cls.model_fields) - {"case_id", "what_happened", "limits", "history"},
+                include=set(cls.model_fields) - {"case_id", "what_happened", "limits", "history", "articles"},
             ),
         )
 
@@ -234,6 +240,61 @@ async def take_step(case_id: str, step: CaseStep, clerk: Clerk, unit: InUnit, se
     note = sealer.seal(step.note, subject=case.worker_id, field="case") if step.note else None
     await cases.go_on(unit, case, step.to, by=clerk.id, referred_to=step.referred_to, outcome=step.outcome, note=note)
     return CaseView.of(case, sealer)
+
+
+class Invitation(_Form):
+    """When and where both sides are asked to come. `place` is kept encrypted, and shown to both and to clerks."""
+
+    starts_at: Instant
+    place: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=200)]
+
+
+class InvitationView(BaseModel):
+    """The last invitation of a case, for both sides and clerks."""
+
+    case_id: str
+    receipt: str
+    starts_at: Instant
+    place: str
+
+
+@routes.post("/cases/{case_id}/invitation")
+async def invite(case_id: str, form: Invitation, clerk: Clerk, unit: InUnit, sealer: InSealer) -> CaseView:
+    """Ask both sides to the mediation, or to the hearing of the authority that took it up; again for another time.
+
+    From then on the employer hears what becomes of the case. 409 `no-meeting`.
+    """
+    case = await _in_my_district(unit, case_id, clerk)
+    if form.starts_at <= unit.now:
+        raise Invalid("starts_at", NOT_PAST)
+    place = sealer.seal(form.place, subject=case.worker_id, field="case")
+    cases.invite(unit, case, form.starts_at, place, by=clerk.id)
+    return CaseView.of(case, sealer)
+
+
+@routes.get("/cases/{case_id}/invitation")
+async def read_invitation(case_id: str, caller: Anyone, unit: InUnit, sealer: InSealer) -> InvitationView:
+    """When and where the caller is asked to come: for the worker, the employer, and clerks of the district."""
+    case = await unit.get(Case, case_id)
+    asked = next((step for step in reversed(case.history) if step.what == "invited"), None) if case else None
+    if case is None or asked is None or asked.detail is None or not _may_read_invitation(caller, case):
+        raise Missing(INVITATION)
+    place = evidence.case_text(case, asked.note, sealer) or ""
+    return InvitationView(
+        case_id=case.id, receipt=case.receipt, starts_at=datetime.fromisoformat(asked.detail), place=place
+    )
+
+
+def _may_read_invitation(caller: Caller, case: Case) -> bool:
+    match caller.role:
+        case "worker":
+            return caller.id == case.worker_id
+        case "employer":
+            return caller.id == case.employer_id
+        case "clerk" | "operator":
+            return caller.covers(case.district)
+        case _:
+            return False
 
 
 @routes.post("/cases/{case_id}/withdraw")

@@ -38,6 +38,11 @@ def agreement_text(placement: PlacementMade) -> bytes:
     )
 
 
+def iso(at: datetime | None) -> str | None:
+    """A moment in UTC as it stands in files that we give out, such as 2026-11-23T00:00:00Z."""
+    return at.isoformat().replace("+00:00", "Z") if at else None
+
+
 def sha256(text: bytes) -> str:
     return hashlib.sha256(text).hexdigest()
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from services.rights import attendance, cases, covers, domain, hours, ratings, sanctions
 from services.rights.store import (
     RULES,
+    Ability,
     Agreement,
     Cancellation,
     Case,
@@ -18,6 +19,7 @@ from services.rights.store import (
 )
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.rights import AgreementMade, PayOverdue
+from shared.contracts.workers import WorkerChanged, WorkerRegistered
 from shared.reactions import Reactions
 from shared.unit import Document, Timer, Unit
 
@@ -52,6 +54,7 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
         arrive_by=event.arrive_by,
         no_show_minutes=rules.no_show_minutes,
         timesheet_hours=rules.timesheet_hours,
+        reminder_hours=rules.timesheet_reminder_hours,
     )
     for document in (agreement, shift):
         unit.save(document)
@@ -114,6 +117,30 @@ def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cove
         unit.save(document)
 
 
+def _ability(event: WorkerRegistered | WorkerChanged) -> Iterable[tuple[type[Document], str]]:
+    return [(Ability, event.worker_id)]
+
+
+@react.to(WorkerRegistered, needs=_ability)
+async def remember_worker(event: WorkerRegistered, unit: Unit) -> None:
+    await _remember(event, unit)
+
+
+@react.to(WorkerChanged, needs=_ability)
+async def remember_changed_worker(event: WorkerChanged, unit: Unit) -> None:
+    await _remember(event, unit)
+
+
+async def _remember(event: WorkerRegistered | WorkerChanged, unit: Unit) -> None:
+    """Skills and certificates for a worker's record; the newest revision stays, in whatever order they come."""
+    known, profile = await unit.get(Ability, event.worker_id), event.profile
+    if known and known.revision >= profile.revision:
+        return
+    known = known or Ability(id=event.worker_id, skills=(), certificates=(), revision=0)
+    known.skills, known.certificates, known.revision = profile.skills, profile.certificates, profile.revision
+    unit.save(known)
+
+
 @react.at(attendance.SHIFT_END)
 async def end_open_shift(timer: Timer, unit: Unit) -> None:
     """Nobody ended it: it ended when it was planned to."""
@@ -136,6 +163,28 @@ async def approve_unanswered(timer: Timer, unit: Unit) -> None:
     sheet = await unit.get(Timesheet, timer.subject)
     if sheet and sheet.status == "open":
         hours.approve(unit, sheet, by="deadline", at=timer.due_at)
+
+
+@react.at(attendance.TIMESHEET_REMINDER)
+async def remind_of_timesheet(timer: Timer, unit: Unit) -> None:
+    sheet = await unit.get(Timesheet, timer.subject)
+    if sheet is not None:
+        hours.remind(unit, sheet)
+
+
+@react.at(hours.DISPUTE)
+async def escalate_dispute(timer: Timer, unit: Unit) -> None:
+    sheet = await unit.get(Timesheet, timer.subject)
+    if sheet is not None:
+        hours.escalate(unit, sheet)
+
+
+@react.at(hours.DISPUTE_END)
+async def end_dispute(timer: Timer, unit: Unit) -> None:
+    """Somebody who settles it now and this both change the one timesheet: the first counts."""
+    sheet = await unit.get(Timesheet, timer.subject)
+    if sheet is not None:
+        hours.lapse(unit, sheet)
 
 
 @react.at(ratings.RATINGS_CLOSE)

@@ -2,12 +2,13 @@
 
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.rules import COUNTRY, Figures, Shipped
+from shared.wording import Said
 
 
 class _Rules(BaseModel):
@@ -46,9 +47,23 @@ class PayDays(_Rules):
         return day.isoweekday() > 5 and day not in self.working_weekends
 
 
+class Records(_Rules):
+    good_days: int = Field(ge=1)
+    key_days: int = Field(ge=1)
+
+    @property
+    def good(self) -> timedelta:
+        return timedelta(days=self.good_days)
+
+    @property
+    def key_signs(self) -> timedelta:
+        return timedelta(days=self.key_days)
+
+
 class Policy(_Rules):
     insurance: Insurance
     ratings: Ratings
+    records: Records
     pay: PayDays
 
 
@@ -63,6 +78,15 @@ class Rules(Figures):
     clock_skew_seconds: Annotated[int, Field(ge=0, le=900)]
     late_sync_hours: Annotated[int, Field(ge=1, le=168)]
     timesheet_hours: Annotated[int, Field(ge=1, le=168)]
+    timesheet_reminder_hours: Annotated[int, Field(ge=0, le=167)]
+    dispute_hours: Annotated[int, Field(ge=1, le=720)]
+    dispute_days: Annotated[int, Field(ge=1, le=60)]
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.dispute_hours >= self.dispute_days * 24:
+            raise Said("dispute_hours must end before dispute_days do", "dispute_hours 应早于 dispute_days 届满")
+        return self
 
     @property
     def early(self) -> timedelta:
@@ -75,6 +99,14 @@ class Rules(Figures):
     @property
     def late_sync(self) -> timedelta:
         return timedelta(hours=self.late_sync_hours)
+
+    @property
+    def dispute_escalates(self) -> timedelta:
+        return timedelta(hours=self.dispute_hours)
+
+    @property
+    def dispute_lasts(self) -> timedelta:
+        return timedelta(days=self.dispute_days)
 
 
 def _data(name: str) -> Any:

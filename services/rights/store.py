@@ -1,19 +1,22 @@
 """What rights remembers of a placement: its agreement, cover, shift and pay, each under the placement's id."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
+import orjson
 from pydantic import BaseModel
 from pymongo import IndexModel
 
 from services.rights.clocks import Authority, CaseKind, CaseOutcome, CaseState
 from services.rights.rules import SHIPPED, Rules
 from shared.auth import Caller
+from shared.contracts.posting import GigTerms
 from shared.contracts.terms import Pay, PayMode, Period
 from shared.rulebook import RuleBook, RuleVersion
 from shared.sending import Trouble
+from shared.signing import KeyRing
 from shared.unit import Document, Unit
 
 ShiftStatus = Literal["planned", "started", "ended", "cancelled", "missed"]
@@ -55,6 +58,10 @@ class Agreement(OfPlacement):
     made_at: datetime
     void_at: datetime | None = None
     void_by: Literal["worker", "employer", "market"] | None = None
+
+    @property
+    def terms(self) -> GigTerms:
+        return GigTerms.model_validate(orjson.loads(self.text)["terms"])
 
 
 CoverStatus = Literal["pending", "active", "refused", "withdrawn"]
@@ -125,7 +132,7 @@ class Shift(OfPlacement):
 
     `late_synced`: the start was made offline, at the device's time, and came later; `end_late_synced` the same of the
     end. `refused` are the last check-ins that were not taken, `wrong_codes` how many codes were not the work site's.
-    `no_show_minutes` and `timesheet_hours` are the district's figures of when the placement was made.
+    `no_show_minutes`, `timesheet_hours`, `reminder_hours`: the district's figures of when the placement was made.
     """
 
     collection = "shifts"
@@ -148,6 +155,7 @@ class Shift(OfPlacement):
     automatic: bool = False
     no_show_minutes: int = 10
     timesheet_hours: int = 24
+    reminder_hours: int = 0
 
 
 class Timesheet(OfPlacement):
@@ -155,10 +163,15 @@ class Timesheet(OfPlacement):
 
     `minutes` as the shift recorded them. `open`, then `approved` (by the employer, or `deadline`: nobody answered), or
     `disputed`: the employer says `claimed_minutes`, for a reason; then `settled` at `settled_minutes`, by the worker
-    who agrees or by a clerk. `note` and `grounds`, what the employer and the clerk wrote, are sealed.
+    who agrees, by a clerk, or as it was recorded since nobody had by `settle_by` (`lapse`). `escalated_at`: it had
+    waited so long that clerks see it as urgent. `note` and `grounds`, what employer and clerk wrote, are sealed.
     """
 
     collection = "timesheets"
+    indexes: ClassVar = [
+        *OfPlacement.indexes,
+        IndexModel([("status", 1), ("_id", -1)], partialFilterExpression={"status": "disputed"}),
+    ]
 
     started_at: datetime
     ended_at: datetime
@@ -170,10 +183,17 @@ class Timesheet(OfPlacement):
     claimed_minutes: int | None = None
     reason: DisputeReason | None = None
     note: bytes | None = None
-    settled_by: Literal["worker", "clerk"] | None = None
+    settle_by: datetime | None = None
+    escalated_at: datetime | None = None
+    settled_by: Literal["worker", "clerk", "lapse"] | None = None
     settled_at: datetime | None = None
     settled_minutes: int | None = None
     grounds: bytes | None = None
+
+    @property
+    def counted(self) -> int:
+        """The minutes that count now."""
+        return self.minutes if self.settled_minutes is None else self.settled_minutes
 
 
 class Payment(OfPlacement):
@@ -253,6 +273,12 @@ class Case(Document):
     closed_at: datetime | None = None
     limits: list[Limit] = []
     history: list[Step] = []
+
+    @property
+    def employer_concerned(self) -> bool:
+        """True where the employer knows of it: it can end arrears by paying, and was asked to come to a mediation."""
+        asked = any(step.what in ("mediation", "invited") for step in self.history)
+        return self.employer_id is not None and (self.kind == "arrears" or asked)
 
     def limit(self, name: str) -> Limit | None:
         """The limit of this name that still runs."""
@@ -336,6 +362,43 @@ class Ratings(OfPlacement):
         return self.by_worker if side == "worker" else self.by_employer
 
 
+class Ability(Document):
+    """What the registry last said of a worker's skills and certificates. The id is the worker's."""
+
+    collection = "abilities"
+
+    skills: tuple[str, ...]
+    certificates: tuple[str, ...]
+    revision: int
+
+
+class PublishedArticle(Document):
+    """Which version of an article of the knowledge base was said last. The id is the article's."""
+
+    collection = "articles"
+
+    number: int
+    published_at: datetime
+
+
+class RecordedShift(BaseModel):
+    placement_id: str
+    minutes: int
+
+
+class WorkRecord(Document):
+    """A record that was given out: its hash, which minutes it says, until when it is good. Itself it is not kept."""
+
+    collection = "work_records"
+    indexes: ClassVar = [IndexModel([("worker_id", 1), ("_id", -1)])]
+
+    worker_id: str
+    sha256: str
+    issued_at: datetime
+    valid_until: datetime
+    shifts: list[RecordedShift]
+
+
 DOCUMENTS: list[type[Document]] = [
     Agreement,
     Cover,
@@ -346,6 +409,10 @@ DOCUMENTS: list[type[Document]] = [
     Case,
     Sanction,
     Ratings,
+    Ability,
+    WorkRecord,
+    PublishedArticle,
+    KeyRing,
     RuleVersion,
 ]
 
@@ -378,10 +445,31 @@ def may_read(caller: Caller, parties: Parties) -> bool:
             return False
 
 
-async def readable(unit: Unit, kind: type[P], caller: Caller, *, limit: int, after: str | None) -> list[P]:
-    """Those that the caller may read, newest placement first, beginning behind the id `after`."""
+async def readable(
+    unit: Unit,
+    kind: type[P],
+    caller: Caller,
+    *,
+    limit: int,
+    after: str | None,
+    only: Mapping[str, Any] | None = None,
+) -> list[P]:
+    """Those that the caller may read and that match `only`; newest placement first, beginning behind the id `after`."""
     older = {"_id": {"$lt": after}} if after else {}
-    return await unit.find(kind, {**_whose(caller), **older}, sort=[("_id", -1)], limit=limit)
+    query = {**(only or {}), **_whose(caller)}
+    return await unit.find(kind, {"$and": [query, older]}, sort=[("_id", -1)], limit=limit)
+
+
+async def worked_in(unit: Unit, worker_id: str, begin: datetime, end: datetime, limit: int) -> list[Timesheet]:
+    """A worker's timesheets of work that began in [begin, end), the oldest first."""
+    query = {"parties.worker_id": worker_id, "started_at": {"$gte": begin, "$lt": end}}
+    return await unit.find(Timesheet, query, sort=[("started_at", 1)], limit=limit)
+
+
+async def records_of(unit: Unit, worker_id: str, *, limit: int, after: str | None) -> list[WorkRecord]:
+    """A worker's records, newest first, beginning behind the id `after`."""
+    older = {"_id": {"$lt": after}} if after else {}
+    return await unit.find(WorkRecord, {"worker_id": worker_id, **older}, sort=[("_id", -1)], limit=limit)
 
 
 async def cases(

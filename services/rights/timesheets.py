@@ -1,13 +1,13 @@
 """Timesheets over HTTP: the employer approves or disputes, the worker agrees, a clerk decides."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, cases, hours
-from services.rights.store import DisputeReason, Payment, SheetStatus, Shift, Timesheet, may_read, readable
+from services.rights import attendance, cases, evidence, hours
+from services.rights.store import RULES, DisputeReason, Payment, SheetStatus, Shift, Timesheet, may_read, readable
 from shared.audit import audit
 from shared.auth import Anyone, Caller, Clerk, Employer, Worker
 from shared.http import InSealer, InUnit, UnitRoute
@@ -33,7 +33,10 @@ Minutes = Annotated[int, Field(ge=0)]
 
 
 class TimesheetView(BaseModel):
-    """`minutes` as recorded; `settled_minutes` count instead where a dispute was settled."""
+    """`minutes` as recorded; `settled_minutes` count instead where a dispute was settled.
+
+    A dispute that nobody has settled for long is `escalated_at`; at `settle_by` the recorded minutes stand (`lapse`).
+    """
 
     placement_id: str
     worker_id: str
@@ -49,7 +52,9 @@ class TimesheetView(BaseModel):
     claimed_minutes: int | None
     reason: DisputeReason | None
     note: str | None
-    settled_by: Literal["worker", "clerk"] | None
+    settle_by: datetime | None
+    escalated_at: datetime | None
+    settled_by: Literal["worker", "clerk", "lapse"] | None
     settled_at: datetime | None
     settled_minutes: int | None
     grounds: str | None
@@ -86,9 +91,15 @@ async def list_timesheets(
     sealer: InSealer,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(max_length=200, description="the `next` of the page before")] = None,
+    waiting: Annotated[
+        Literal["disputed", "escalated"] | None, Query(description="only those that wait for somebody to settle them")
+    ] = None,
 ) -> TimesheetPage:
     """The caller's timesheets, newest first; a clerk's are those of the clerk's districts."""
-    found = await readable(unit, Timesheet, caller, limit=limit, after=after)
+    only: dict[str, Any] = {"status": "disputed"} if waiting else {}
+    if waiting == "escalated":
+        only["escalated_at"] = {"$ne": None}
+    found = await readable(unit, Timesheet, caller, limit=limit, after=after, only=only)
     last = found[-1].id if len(found) == limit else None
     return TimesheetPage(items=[_view(one, sealer) for one in found], next=last)
 
@@ -122,7 +133,8 @@ async def dispute_timesheet(
     if body.minutes == sheet.minutes:
         raise Invalid("minutes", AS_RECORDED)
     note = sealer.seal(body.note, subject=sheet.id, field="dispute_note") if body.note else None
-    hours.dispute(unit, sheet, body.minutes, body.reason, note)
+    rules = await RULES.of(unit, sheet.parties.district)
+    hours.dispute(unit, sheet, body.minutes, body.reason, note, rules)
     return _view(sheet, sealer)
 
 
@@ -184,10 +196,7 @@ async def _check_minutes(unit: Unit, sheet: Timesheet, minutes: int) -> None:
 
 
 def _view(sheet: Timesheet, sealer: Sealer) -> TimesheetView:
-    words = {
-        "note": sheet.note and sealer.open(sheet.note, subject=sheet.id, field="dispute_note"),
-        "grounds": sheet.grounds and sealer.open(sheet.grounds, subject=sheet.id, field="grounds"),
-    }
+    words = evidence.sheet_words(sheet, sealer)
     return TimesheetView(
         placement_id=sheet.id, **sheet.parties.model_dump(exclude={"district"}), **(dict(sheet) | words)
     )

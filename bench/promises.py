@@ -381,9 +381,12 @@ async def passed_limit_escalates(town: Town) -> float:
 
 
 async def no_show_leads_to_an_offer(town: Town) -> float:
-    """From a minute after the start, to which nobody came, to the offer to somebody else who waits."""
+    """From a minute after the start, to which nobody came, to the offer to somebody else who waits.
+
+    The start is a minute away: the way there, from the middle of a worker's cell, has to take no longer.
+    """
     employer, absent, other = await town.employer(), await town.worker(), await town.worker()
-    begins = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=10)
+    begins = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
     period = {"start": begins.isoformat(), "end": (begins + timedelta(hours=4)).isoformat()}
     gig = await town.offered(employer, absent, period=period, valid_until=begins.isoformat())
     offer = await offer_of(absent, gig)

@@ -20,14 +20,8 @@ class Sealer:
     """Seals and opens one service's personal fields. Raises ValueError when the secret is missing or too short."""
 
     def __init__(self, settings: Settings, service: str) -> None:
-        try:
-            secret = base64.b64decode(settings.secret.get_secret_value())
-        except ValueError:
-            secret = b""
-        if len(secret) < 32:
-            raise ValueError("KUAIZHAO_SECRET must be the base64 text of at least 32 random bytes")
-        self._cipher = AESGCM(_derive(secret, f"{service} fields"))
-        self._index_key = _derive(secret, f"{service} index")
+        self._cipher = AESGCM(derived(settings, f"{service} fields"))
+        self._index_key = derived(settings, f"{service} index")
 
     def seal(self, value: str, *, subject: str, field: str) -> bytes:
         nonce = os.urandom(12)
@@ -42,5 +36,15 @@ class Sealer:
         return hmac.new(self._index_key, f"{field}/{value}".encode(), hashlib.sha256).hexdigest()
 
 
-def _derive(secret: bytes, purpose: str) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=f"kuaizhao {purpose}".encode()).derive(secret)
+def derived(settings: Settings, purpose: str, length: int = 32) -> bytes:
+    """Secret octets that every process of the region has for a purpose, and no other purpose.
+
+    Raises ValueError when the secret is missing or too short.
+    """
+    try:
+        secret = base64.b64decode(settings.secret.get_secret_value())
+    except ValueError:
+        secret = b""
+    if len(secret) < 32:
+        raise ValueError("KUAIZHAO_SECRET must be the base64 text of at least 32 random bytes")
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=f"kuaizhao {purpose}".encode()).derive(secret)

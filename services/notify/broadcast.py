@@ -9,11 +9,23 @@ from datetime import timedelta
 
 import h3
 
-from services.notify.domain import about, metres
-from services.notify.store import Alert, Contact, Mailbox, Message, Notice, Preferences, members_of, people_near
-from services.notify.telling import tell
+from services.notify.domain import ORDER, about, metres
+from services.notify.store import (
+    Alert,
+    Contact,
+    Delivery,
+    Mailbox,
+    Message,
+    Notice,
+    Preferences,
+    members_of,
+    people_near,
+    people_told,
+)
+from services.notify.telling import call_back, tell
 from services.notify.texts import Fact
-from shared.contracts.notify import AlertRaised, NoticePosted
+from shared.contracts import Event
+from shared.contracts.notify import AlertRaised, AlertWithdrawn, NoticePosted
 from shared.unit import Timer, Unit
 
 AT_ONCE = 100
@@ -39,15 +51,46 @@ def post_notice(unit: Unit, notice: Notice) -> None:
 async def spread_alert(unit: Unit, timer: Timer) -> None:
     """Tell the next page of those near an alert that lasts; after the last page, once more a while later."""
     alert = await unit.get(Alert, timer.subject)
-    if alert is None or alert.until <= unit.now:
+    if alert is None or not alert.lasts(unit.now):
         return
     people = await people_near(unit, alert, timer.data.get("after", ""), AT_ONCE)
     await _tell_all(unit, _said_alert(alert), people, alert_facts(alert))
+    _go_on(unit, timer, people)
+
+
+def _go_on(unit: Unit, timer: Timer, people: Sequence[str]) -> None:
+    """The next page; after the last one all once more, a while later."""
     again = timer.data.get("again", False)
     if len(people) == AT_ONCE:
-        unit.set_timer(timer.name, alert.id, unit.now, after=people[-1], again=again)
+        unit.set_timer(timer.name, timer.subject, unit.now, after=people[-1], again=again)
     elif not again:
-        unit.set_timer(timer.name, alert.id, unit.now + LOOK_AGAIN_AFTER, again=True)
+        unit.set_timer(timer.name, timer.subject, unit.now + LOOK_AGAIN_AFTER, again=True)
+
+
+def withdraw_alert(unit: Unit, alert: Alert) -> None:
+    """Take an alert back, say it, and have those told of it who had been told of the alert."""
+    alert.withdrawn_at = unit.now
+    unit.save(alert)
+    unit.publish(_said_withdrawal(alert))
+    unit.set_timer("alert-withdrawal", alert.id, unit.now)
+
+
+async def spread_withdrawal(unit: Unit, timer: Timer) -> None:
+    """Tell the next page of those who had been told of an alert that it is withdrawn.
+
+    Outside only whom the alert had reached there: where it was still on its way, it stays.
+    """
+    alert = await unit.get(Alert, timer.subject)
+    if alert is None or alert.withdrawn_at is None:
+        return
+    people = await people_told(unit, alert, timer.data.get("after", ""), AT_ONCE)
+    event, warning = _said_withdrawal(alert), about(_said_alert(alert))
+    await unit.load(Delivery, [f"{warning}:{person}:{way}" for person in people for way in ORDER])
+    await _load(unit, event, people)
+    for person in people:
+        reached = await call_back(unit, f"{warning}:{person}")
+        await tell(unit, event, "worker", {"kind": alert.kind}, person=person, context=warning, outside=reached)
+    _go_on(unit, timer, people)
 
 
 async def spread_notice(unit: Unit, timer: Timer) -> None:
@@ -69,11 +112,16 @@ async def tell_of_alert(unit: Unit, alert: Alert, person: str) -> None:
 async def _tell_all(
     unit: Unit, event: AlertRaised | NoticePosted, people: Sequence[str], facts: dict[str, Fact]
 ) -> None:
+    await _load(unit, event, people)
+    for person in people:
+        await tell(unit, event, "worker", facts, person=person, until=event.until)
+
+
+async def _load(unit: Unit, event: Event, people: Sequence[str]) -> None:
+    """What telling all of them needs."""
     await unit.load(Message, [f"{about(event)}:{person}" for person in people])
     for kind in (Mailbox, Contact, Preferences):
         await unit.load(kind, people)
-    for person in people:
-        await tell(unit, event, "worker", facts, person=person, until=event.until)
 
 
 def alert_facts(alert: Alert) -> dict[str, Fact]:
@@ -95,6 +143,11 @@ def _said_alert(alert: Alert) -> AlertRaised:
         at=alert.at,
         until=alert.until,
     )
+
+
+def _said_withdrawal(alert: Alert) -> AlertWithdrawn:
+    at = alert.withdrawn_at or alert.until
+    return AlertWithdrawn(alert_id=alert.id, kind=alert.kind, district=alert.district, at=at)
 
 
 def _said_notice(notice: Notice) -> NoticePosted:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 import h3
 import structlog
 
-from services.notify.broadcast import near, spread_alert, spread_notice, tell_of_alert
+from services.notify.broadcast import near, spread_alert, spread_notice, spread_withdrawal, tell_of_alert
 from services.notify.domain import about, kind_of
 from services.notify.store import Gig, Message, Presence, Standing, alerts_on
 from services.notify.telling import needed, tell
@@ -383,6 +383,11 @@ async def forget_presence(event: WorkerCheckedOut, unit: Unit) -> None:
 @react.at("alert")
 async def spread(timer: Timer, unit: Unit) -> None:
     await spread_alert(unit, timer)
+
+
+@react.at("alert-withdrawal")
+async def spread_withdrawn(timer: Timer, unit: Unit) -> None:
+    await spread_withdrawal(unit, timer)
 
 
 @react.at("notice")

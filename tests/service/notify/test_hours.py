@@ -148,6 +148,7 @@ async def test_what_waits_for_the_morning_counts_for_its_day(notify: Harness, se
     await reach(notify)
     at(notify, "21:00")
     await notify.receives(pay(1), pay(2), pay(3))
+    assert await send(sender) == 2
     at(notify, "23:00")
     await notify.receives(pay(4), pay(5), pay(6))
     notify.clock.now = datetime.fromisoformat("2026-11-24T11:00:00+08:00")

@@ -5,7 +5,6 @@ The web process is the real one. Only the board, which matching serves through t
 
 import asyncio
 import json
-import shutil
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +34,7 @@ from clients.web.app import make_app
 from clients.web.events import Feed, Tail
 from clients.web.traces import TraceStore
 from shared.settings import Settings
-from tests.skips import CHROMIUM, NO_BROWSER
+from tests.skips import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]  # one browser for all of them
 
@@ -120,13 +119,10 @@ async def market() -> AsyncIterator[Market]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if found is None:
-        pytest.skip(NO_BROWSER)
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=found, args=SWITCHES)
-        yield chromium
-        await chromium.close()
+        made = await playwright.chromium.launch(executable_path=chromium(), args=SWITCHES)
+        yield made
+        await made.close()
 
 
 @dataclass

@@ -1,4 +1,6 @@
-// What the page says, in Chinese and English, and how it writes numbers, money, spans of time and times of day.
+// What the page says, in Chinese and English, and how it writes spans of time and times of day.
+
+import { language, money, names } from "./locale.js";
 
 const WORDS = {
   zh: {
@@ -165,28 +167,6 @@ const EVENTS = {
 
 const SERVICES = ["gateway", "identity", "posting", "workers", "matching", "rights", "notify"];
 
-const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a private window */ } };
-const asked = new URLSearchParams(location.search);
-
-/** The language shown now: asked for in the address, chosen before, or what the server read from Accept-Language. */
-export let language = asked.get("lang") ?? kept("language") ?? (document.documentElement.lang.startsWith("en") ? "en" : "zh");
-if (!(language in WORDS)) language = "zh";
-
-/** The colours chosen: auto follows the system. */
-export let theme = asked.get("theme") ?? kept("theme") ?? "auto";
-if (!["auto", "light", "dark"].includes(theme)) theme = "auto";
-
-export function switchLanguage() {
-  language = language === "zh" ? "en" : "zh";
-  keep("language", language);
-}
-
-export function switchTheme() {
-  theme = { auto: "light", light: "dark", dark: "auto" }[theme];
-  keep("theme", theme);
-}
-
 /** A text of the page, with {names} filled in. */
 export function say(key, facts = {}) {
   return WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => facts[name]);
@@ -194,8 +174,6 @@ export function say(key, facts = {}) {
 
 /** A word of a table, such as a unit, or the word itself where the table does not know it. */
 export const word = (table, key) => WORDS[language][table][key] ?? key;
-
-export const count = (n) => n.toLocaleString(language === "zh" ? "zh-CN" : "en-GB");
 
 /** Milliseconds as people say them: 812 ms, 1.65 s, 2 min 5 s. */
 export function took(ms) {
@@ -219,16 +197,10 @@ export function age(ms) {
 const HOURS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const timeOfDay = (moment) => (Number.isNaN(moment.getTime()) ? "" : HOURS.format(moment));
 
-const yuan = (fen) => (fen % 100 ? (fen / 100).toFixed(fen % 10 ? 2 : 1) : String(fen / 100));
-export const money = (fen) => (language === "zh" ? `${yuan(fen)} 元` : `¥${yuan(fen)}`);
 const pay = (p) => `${money(p.amount_fen)}/${word("units", p.unit)}`;
 
 export const serviceClass = (service) => `svc-${SERVICES.includes(service) ? service : "other"}`;
 export const serviceName = (service) => (SERVICES.includes(service) ? say(`service-${service}`) : service);
-
-/** The names of places and occupations, filled once they are loaded. */
-export const names = { districts: new Map(), occupations: {} };
-export const districtName = (code) => names.districts.get(code)?.[language] ?? code;
 
 const DETAILS = {
   gig: (s) => (language === "en" ? names.occupations[s.occupation]?.en : s.title) ?? names.occupations[s.occupation]?.[language] ?? s.title,

@@ -1,4 +1,4 @@
-"""The pages of workers, employers and clerks in a real browser, over the real gateway: one shift from the post to the pay.
+"""The pages of workers, employers and clerks in a real browser, over the real gateway: a shift from post to pay.
 
 The journeys share one market and follow one another, as the people of one shift do. Each is walked on a phone of 360 px
 in Chinese or at a desk in English, and every view that is passed is looked at: nothing runs out of the page, everything
@@ -39,7 +39,10 @@ PATIENCE_MS = 60_000
 PHONE = {"viewport": {"width": 360, "height": 740}, "locale": "zh-CN", "has_touch": True, "is_mobile": True}
 DESK = {"viewport": {"width": 1280, "height": 860}, "locale": "en-GB"}
 
+TITLE, FIRM, NAME = "快件分拣员（临时）", "雨花分拨中心（虚构）", "乙七"
+THEIRS = [TITLE, FIRM, NAME]
 FAULTS = Path(__file__).with_name("faults.js").read_text(encoding="utf-8")
+
 
 @dataclass
 class Person:
@@ -66,7 +69,7 @@ class Person:
         """The view as it stands, in both languages, has no fault; leaves it in the language that it was in."""
         await self.settled()
         for _ in range(2):
-            assert await self.page.evaluate(FAULTS) == [], self.page.url
+            assert await self.page.evaluate(FAULTS, THEIRS) == [], self.page.url
             await self.page.locator("#language").click()
             await self.settled()
 
@@ -173,7 +176,7 @@ async def test_an_employer_registers_and_a_clerk_verifies_it(hall: Hall) -> None
         await hall.sign_in(employer, EMPLOYER.phone)
         await employer.open("/register")
         await employer.look()
-        await employer.fill(name="雨花分拨中心（虚构）", credit_code="91350100M000100Y44", licence_no="4301-77", contact_name="甲一")
+        await employer.fill(name=FIRM, credit_code="91350100M000100Y44", licence_no="4301-77", contact_name="甲一")
         await employer.choose(district=DISTRICT)
         await employer.press("Send for checking")
         # The check digit of the code is wrong: said at its field, which has the focus.
@@ -211,7 +214,7 @@ async def test_a_worker_registers_says_when_and_what_and_waits(hall: Hall) -> No
         await worker.press("下一步")
         await worker.settled()
         await worker.look()
-        await worker.fill(name="乙七", id_number=id_number(date(1980, 3, 4), 7))
+        await worker.fill(name=NAME, id_number=id_number(date(1980, 3, 4), 7))
         await worker.page.get_by_label("快件处理员").check()
         await worker.page.locator("[name=consent]").check()
         await worker.press("提交登记")
@@ -232,7 +235,7 @@ async def test_a_worker_registers_says_when_and_what_and_waits(hall: Hall) -> No
         await worker.fill(floor_fen_per_hour="20")
         await worker.page.locator("[name=no_night]").check()
         await worker.press("保存")
-        await worker.see("乙七")
+        await worker.see(NAME)
         await worker.look()
 
         await worker.open("/wait")
@@ -249,7 +252,7 @@ async def test_an_employer_sees_how_many_would_fit_and_posts(hall: Hall) -> None
         await employer.look()
         start = datetime.now(UTC) + timedelta(minutes=14)
         await employer.fill(
-            title="快件分拣员（临时）",
+            title=TITLE,
             place__address=str(PLACE["address"]),
             place__lat=str(PLACE["lat"]),
             place__lon=str(PLACE["lon"]),
@@ -262,7 +265,7 @@ async def test_an_employer_sees_how_many_would_fit_and_posts(hall: Hall) -> None
         await employer.press("有多少人合适？")
         await employer.see(re.compile("目前候工的 .* 人中有"))
         await employer.press("发布")
-        await employer.see("快件分拣员（临时）")
+        await employer.see(TITLE)
         await employer.look()
         hall.gig_id = employer.page.url.rpartition("/")[2]
         await employer.open("/gigs")
@@ -273,7 +276,7 @@ async def test_a_worker_finds_it_by_every_way_and_takes_the_offer(hall: Hall) ->
     async with hall.visit("worker", **PHONE, **HERE) as worker:
         await hall.sign_in(worker, WORKER.phone)
         await worker.open("/find?q=分拣&near=me&meals=")
-        await worker.see("快件分拣员（临时）")
+        await worker.see(TITLE)
         await worker.look()
         await worker.open("/find?near=nearest")
         await worker.see(re.compile("附近"))
@@ -398,7 +401,7 @@ async def test_a_case_is_opened_in_three_steps_and_a_clerk_takes_it_up(hall: Hal
         await worker.press("工作场所不安全")
         await worker.see("是哪一次用工？")
         await worker.look()
-        await worker.page.get_by_role("button", name=re.compile("快件分拣员")).first.click()
+        await worker.page.get_by_role("button", name=TITLE).first.click()
         await worker.see("发生了什么？")
         await worker.look()
         await worker.fill(what_happened="传送带没有护栏，已告知带班。")

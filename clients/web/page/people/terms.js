@@ -10,7 +10,7 @@ export const tradeName = (code) => names.occupations[code]?.[language] ?? code;
 export const trades = () => Object.entries(names.occupations).map(([code, trade]) => [code, trade[language]]);
 export const skills = () => Object.values(names.occupations).map((trade) => [trade.skill, trade[language]]);
 const skillName = (code) => Object.values(names.occupations).find((trade) => trade.skill === code)?.[language] ?? code;
-export const districts = () => [...names.districts.values()].map((district) => [district.code, `${district[language]}（${district.area[language]}）`]);
+export const districts = () => [...names.districts.values()].map((district) => [district.code, t(`${district.en} (${district.area.en})`, `${district.zh}（${district.area.zh}）`)]);
 
 export const payOf = (pay) => `${money(pay.amount_fen)}/${label("unit", pay.unit)}`;
 const minutesOf = ({ start, end }) => Math.round((new Date(end) - new Date(start)) / 60_000);

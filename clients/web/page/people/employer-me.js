@@ -22,6 +22,8 @@ export async function employerMeView() {
   ];
 }
 
+employerMeView.live = ["employer-verified", "employer-suspended", "sanction-set", "sanction-lifted"];
+
 function sanctionPart(one) {
   return section(label("sanction", one.kind),
     rows([[t("Reason", "原因"), one.reason], [t("Since", "自"), when(one.since)], [t("Until", "至"), one.until && when(one.until)], [t("Appeal", "申诉"), one.appeal && `${label("appeal", one.appeal.state)} ${one.appeal.reason ?? ""}`]]),

@@ -8,6 +8,7 @@
   const seen = (node) => node.checkVisibility() && node.getClientRects().length > 0 && !folded(node);
   const touched = "button, select, textarea, summary, .press, .tabs a, .menu a, .switcher a, input:not([type=checkbox], [type=radio])";
   for (const node of [...document.querySelectorAll("main *, nav *, header *")].filter(seen)) {
+    if (node.matches(".unseen")) continue; // for a screen reader only
     const text = node.textContent.trim().slice(0, 30);
     const box = node.getBoundingClientRect();
     if (node.children.length === 0 && text && node.scrollWidth > node.clientWidth + 1 && getComputedStyle(node).display !== "inline")

@@ -9,7 +9,7 @@ import asyncio
 import io
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest_asyncio
 import zxingcpp
 from PIL import Image
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Page, async_playwright, expect
+from playwright.async_api import TimeoutError as BrowserTimeout
 
 from clients.city.people import People, credit_code, id_number
 from deploy.local.stack import Stack
@@ -101,15 +102,18 @@ class Hall:
     http: httpx.AsyncClient
     gig_id: str = ""
     placement_id: str = ""
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @asynccontextmanager
     async def visit(self, role: str, **context: Any) -> AsyncIterator[Person]:
-        opened = await self.browser.new_context(**context)
+        """A browser on a role's page, with what it kept of the last visit; who was signed in still is."""
+        opened = await self.browser.new_context(**context, storage_state=self.kept.get(role))
         person = Person(await opened.new_page(), opened, f"{self.market.gateway}/{role}")
         person.page.on("console", person.listen)
         person.page.on("pageerror", lambda error: person.complaints.append(str(error)))
         await person.page.goto(person.url)
         yield person
+        self.kept[role] = await opened.storage_state()
         await opened.close()
         assert person.complaints == []
 
@@ -123,8 +127,11 @@ class Hall:
         return found.group()
 
     async def sign_in(self, person: Person, phone: str) -> None:
-        """As a person does: the number, the code of the SMS."""
+        """As a person does who is not yet: the number, the code of the SMS."""
         await person.settled()
+        if await person.page.locator("#tabs").is_visible():
+            return
+        await person.open("/me")
         answer = await self.http.get(f"{self.market.url('web')}/sms", params={"to": phone})
         before = len([each for each in answer.json() if re.search(r"\b\d{6}\b", each["text"])])
         await person.fill(phone=phone.removeprefix("+86"))
@@ -256,6 +263,7 @@ async def test_an_employer_sees_how_many_would_fit_and_posts(hall: Hall) -> None
             place__address=str(PLACE["address"]),
             place__lat=str(PLACE["lat"]),
             place__lon=str(PLACE["lon"]),
+            headcount="2",
             period__start=local(start),
             period__end=local(start + timedelta(hours=4)),
             pay__amount_fen="23",
@@ -272,27 +280,28 @@ async def test_an_employer_sees_how_many_would_fit_and_posts(hall: Hall) -> None
         await employer.look()
 
 
-async def test_a_worker_finds_it_by_every_way_and_takes_the_offer(hall: Hall) -> None:
+async def test_a_worker_takes_the_offer_and_finds_the_gig_by_every_way(hall: Hall) -> None:
     async with hall.visit("worker", **PHONE, **HERE) as worker:
         await hall.sign_in(worker, WORKER.phone)
-        await worker.open("/find?q=分拣&near=me&meals=")
-        await worker.see(TITLE)
-        await worker.look()
-        await worker.open("/find?near=nearest")
-        await worker.see(re.compile("附近"))
-        await worker.open("/find?q=没有这样的岗位")
-        await worker.see("没有符合条件的岗位")
-        await worker.open("/find?list=fits&near=me")
-        await worker.look()
-        await worker.open(f"/gig/{hall.gig_id}")
-        await worker.look()
-        await worker.press("为什么派给我／没派给我？")
-        await expect(worker.page.locator("main section ul li").first).to_be_visible(timeout=PATIENCE_MS)
-
         await worker.open("/offers")
-        await worker.see("剩余")
         await worker.look()
-        await worker.press("接受")
+
+        async def accepted() -> bool:
+            """An offer stands for a minute; where that passed on a slow machine, the gig is offered again."""
+            await worker.open("/offers")
+            accept, taken = (
+                worker.page.get_by_role("button", name="接受", exact=True),
+                worker.page.get_by_text("查看班次"),
+            )
+            for press in (accept, taken):
+                if await press.count():
+                    await press.first.click()
+                    with suppress(BrowserTimeout):
+                        await worker.page.wait_for_url("**/placement/*")
+                        return True
+            return False
+
+        await eventually(accepted, "an offer that is taken")
         await worker.see("到岗与收工")
         hall.placement_id = worker.page.url.rpartition("/")[2]
 
@@ -306,6 +315,20 @@ async def test_a_worker_finds_it_by_every_way_and_takes_the_offer(hall: Hall) ->
         async with worker.page.expect_download() as kept:
             await worker.press("下载 PDF")
         assert (await (await kept.value).path()).read_bytes().startswith(b"%PDF")
+
+        await worker.open("/find?q=分拣&near=me&meals=")
+        await worker.see(TITLE)
+        await worker.look()
+        await worker.open("/find?near=nearest")
+        await worker.see(re.compile("附近"))
+        await worker.open("/find?q=没有这样的岗位")
+        await worker.see("没有符合条件的岗位")
+        await worker.open("/find?list=fits&near=me")
+        await worker.look()
+        await worker.open(f"/gig/{hall.gig_id}")
+        await worker.look()
+        await worker.press("为什么派给我／没派给我？")
+        await expect(worker.page.locator("main section ul li").first).to_be_visible(timeout=PATIENCE_MS)
 
 
 @pytest.mark.feature("F17")

@@ -253,7 +253,6 @@ async def test_a_worker_registers_says_when_and_what_and_waits(hall: Hall) -> No
         await worker.look()
 
 
-@pytest.mark.feature("F33")
 async def test_an_employer_sees_how_many_would_fit_and_posts(hall: Hall) -> None:
     async with hall.visit("employer", **PHONE) as employer:
         await hall.sign_in(employer, EMPLOYER.phone)

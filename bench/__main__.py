@@ -2,12 +2,13 @@
 
 import sys
 
-from bench import burst, crews, drift, matching, promises, screening, search
+from bench import burst, crews, drift, matching, promises, screening, search, told
 
 if __name__ == "__main__":
     screening.tell()
     matching.tell()
     burst.tell()
+    told.tell()
     crews.tell()
     search.tell()
     kept = [drift.tell(), promises.tell()]

@@ -42,31 +42,32 @@ async def _measured(people: int, openings: int, rounds: int) -> list[str]:
     chance, lines = random.Random(1), []
     with tempfile.TemporaryDirectory(prefix="kuaizhao-") as folder:
         stack = Stack(Path(folder), ports=free_ports(), parts=["matching"], say=lambda line: None)
-        async with stack, _producing(stack.kafka) as producer:
-            await _say(producer, [_waiting(chance, n) for n in range(people)])
-            await _all_wait(stack.mongo_url, people)
+        async with stack, producing(stack.kafka) as producer:
+            await say(producer, [waiting(chance, n) for n in range(people)])
+            await all_known(stack.mongo_url, "matching", "waiting", people)
             for number in range(1, rounds + 1):
-                posts = [_opening(chance, f"{number}-{n}") for n in range(openings)]
+                posts = [opening(chance, f"{number}-{n}") for n in range(openings)]
                 delays = await _burst(stack.kafka, producer, posts)
-                ordered = sorted(delays.values())
-                p95 = ordered[max(0, -(-95 * len(ordered) // 100) - 1)] if ordered else float("nan")
                 lines.append(
-                    f"burst {number}: {openings} openings, {people} people: offers after {median(ordered):.2f} s "
-                    f"(median), {p95:.2f} s (p95), {ordered[-1]:.2f} s (last); "
+                    f"burst {number}: {openings} openings, {people} people: offers after {summary(delays.values())}; "
                     f"without an offer: {openings - len(delays)}"
                 )
     return lines
 
 
+def summary(seconds: Iterable[float]) -> str:
+    """The median, the 95th of a hundred and the last."""
+    ordered = sorted(seconds)
+    if not ordered:
+        return "never"
+    p95 = ordered[-(-95 * len(ordered) // 100) - 1]
+    return f"{median(ordered):.2f} s (median), {p95:.2f} s (p95), {ordered[-1]:.2f} s (last)"
+
+
 async def _burst(kafka: str, producer: AIOKafkaProducer, posts: Sequence[GigPosted]) -> dict[str, float]:
     """Seconds from each post to its first offer."""
-    listener = AIOKafkaConsumer("matching.offer", bootstrap_servers=kafka, auto_offset_reset="latest")
-    await listener.start()
-    try:
-        await listener.seek_to_end()
-        for place in listener.assignment():
-            await listener.position(place)
-        said = await _say(producer, posts)
+    async with listening(kafka, "matching.offer") as listener:
+        said = await say(producer, posts)
         first: dict[str, float] = {}
         end = time.monotonic() + PATIENCE_SECONDS
         while len(first) < len(posts) and time.monotonic() < end:
@@ -77,12 +78,24 @@ async def _burst(kafka: str, producer: AIOKafkaProducer, posts: Sequence[GigPost
                         if gig in said:
                             first.setdefault(gig, (record.timestamp - said[gig]) / 1_000)
         return first
+
+
+@asynccontextmanager
+async def listening(kafka: str, *topics: str) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of what is said from now on."""
+    listener = AIOKafkaConsumer(*topics, bootstrap_servers=kafka, auto_offset_reset="latest")
+    await listener.start()
+    try:
+        await listener.seek_to_end()
+        for place in listener.assignment():
+            await listener.position(place)
+        yield listener
     finally:
         await listener.stop()
 
 
 @asynccontextmanager
-async def _producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
+async def producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
     await producer.start()
     try:
@@ -91,7 +104,7 @@ async def _producing(kafka: str) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def _say(producer: AIOKafkaProducer, events: Iterable[Event]) -> dict[str, int]:
+async def say(producer: AIOKafkaProducer, events: Iterable[Event]) -> dict[str, int]:
     """Put events into the log at once; the time of each by its subject, in ms."""
     sent = []
     for event in events:
@@ -101,11 +114,12 @@ async def _say(producer: AIOKafkaProducer, events: Iterable[Event]) -> dict[str,
     return {subject: (await record).timestamp for subject, record in sent}
 
 
-async def _all_wait(mongo_url: str, people: int) -> None:
+async def all_known(mongo_url: str, service: str, collection: str, many: int, **fields: str) -> None:
+    """Return when a service remembers so many documents, of these `fields` if given. Raises TimeoutError."""
     client = connect(mongo_url)
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
-            while await client["matching"]["waiting"].count_documents({}) < people:  # noqa: ASYNC110 - no bell rings
+            while await client[service][collection].count_documents(fields) < many:  # noqa: ASYNC110 - no bell rings
                 await asyncio.sleep(0.2)
     finally:
         await client.close()
@@ -115,7 +129,7 @@ def _near(chance: random.Random) -> tuple[float, float]:
     return chance.gauss(MIDDLE[0], 0.02), chance.gauss(MIDDLE[1], 0.02)
 
 
-def _waiting(chance: random.Random, number: int) -> WorkerCheckedIn:
+def waiting(chance: random.Random, number: int) -> WorkerCheckedIn:
     checkin, now = f"checkin-{number}", clock.now()
     return WorkerCheckedIn(
         presence_id=f"{checkin}:{DISTRICT}",
@@ -131,7 +145,7 @@ def _waiting(chance: random.Random, number: int) -> WorkerCheckedIn:
     )
 
 
-def _opening(chance: random.Random, number: str) -> GigPosted:
+def opening(chance: random.Random, number: str) -> GigPosted:
     now, (lat, lon) = clock.now(), _near(chance)
     start = now + timedelta(hours=chance.randint(2, 6))
     return GigPosted(

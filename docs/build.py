@@ -36,6 +36,7 @@ FOR_OTHERS = {
     "notify.delivery-made.v1": "for operators: that a person was told",
     "notify.delivery-failed.v1": "for operators: that a person could not be told",
     "notify.alert-raised.v1": "for whoever shows alerts; notify itself tells those near",
+    "notify.alert-withdrawn.v1": "for whoever shows alerts; notify itself tells those who had been told",
     "notify.notice-posted.v1": "for whoever shows what stations say; notify itself tells the group",
     "rights.cover-confirmed.v1": "for statistics of cover; whoever may start asks rights",
     "rights.rating-published.v1": "for statistics; averages are asked of rights",

@@ -19,7 +19,7 @@ import structlog
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
-from ops import dead, evidence, fuse, lag, reconcile
+from ops import dead, evidence, fuse, lag, reconcile, record
 from ops.opened import SERVICES, Misused, Opened, Refused, opened
 from ops.screen import clean, language, say, shown, table
 from shared.backlog import KINDS
@@ -61,6 +61,11 @@ INTACT = Text(
     "共 {n} 条，未发现更改、删除或移动；未核对出具方（未设置 KUAIZHAO_SECRET）",
 )
 INTACT_AND_OURS = Text("{n} entries, as this market gave them out", "共 {n} 条，与本市场出具时一致")
+RECORDED = Text(
+    "signed by {issuer} at {at}, good until {until}, of {holder}: {shifts} shifts, {minutes} min, {first} to {last}",
+    "由 {issuer} 于 {at} 签发，有效期至 {until}，持有人 {holder}：{first} 至 {last} 共 {shifts} 班，{minutes} 分钟",
+)
+OTHER_RECORD = Text("signed by {issuer}, and no record of work", "由 {issuer} 签发，但不是工作经历凭证")
 NO_DATABASE = Text("the database at {host} does not answer: {error}", "数据库 {host} 没有应答：{error}")
 NO_KAFKA = Text("Kafka at {host} does not answer: {error}", "Kafka {host} 没有应答：{error}")
 BUSY = Text("others change the same records all the time; try again", "相关记录正被频繁修改，请重试")
@@ -119,6 +124,11 @@ def parser() -> argparse.ArgumentParser:
 
     packs = subjects.add_parser("evidence", help="files of evidence about a placement").add_subparsers(required=True)
     _add(packs, "verify", evidence_verify, [json], "find what was changed, removed or moved").add_argument("file")
+
+    records = subjects.add_parser("record", help="workers' records of work").add_subparsers(required=True)
+    signed = _add(records, "verify", record_verify, [json], "check one without asking anybody")
+    signed.add_argument("file")
+    signed.add_argument("--keys", metavar="FILE", help="the issuer's published keys (default: this market's database)")
     return top
 
 
@@ -319,6 +329,32 @@ async def evidence_verify(asked: argparse.Namespace, settings: Settings) -> int:
         if not verified.faults:
             print(say(INTACT_AND_OURS if verified.sealed else INTACT, n=verified.entries))
     return 1 if verified.faults else 0
+
+
+async def record_verify(asked: argparse.Namespace, settings: Settings) -> int:
+    checked = await record.verify(asked.file, asked.keys, settings)
+    wrong = [say(fault.text, **{name: shown(fact) for name, fact in fault.facts.items()}) for fault in checked.faults]
+    said = checked.credential
+    if said and "WorkRecord" not in said.get("type", ()):
+        wrong.append(say(OTHER_RECORD, issuer=shown(said.get("issuer"))))
+    if asked.json:
+        _json({"wrong": wrong, "record": said})
+    else:
+        _print(wrong)
+        if said and not wrong:
+            about = said["credentialSubject"]
+            facts = {
+                "issuer": said["issuer"],
+                "at": said["validFrom"],
+                "until": said["validUntil"],
+                "holder": about["id"],
+                "shifts": len(about["shifts"]),
+                "minutes": about["totalMinutes"],
+                "first": about["firstDay"],
+                "last": about["lastDay"],
+            }
+            print(say(RECORDED, **{name: shown(fact) for name, fact in facts.items()}))
+    return 1 if wrong else 0
 
 
 def _only(services: dict[str, Opened]) -> Opened:

@@ -15,6 +15,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from shared.problems import Forbidden, Problem, Text
+from shared.sealed import ERASED, erased
 from shared.settings import Settings
 
 log = structlog.get_logger()
@@ -123,12 +124,15 @@ bearer = HTTPBearer(bearerFormat="JWT", scheme_name="bearer", auto_error=False)
 
 
 async def caller(request: Request, _: Annotated[Any, Security(bearer)] = None) -> Caller:
-    """The caller of this request; 401 without a valid token."""
+    """The caller of this request; 401 without a valid token, and to one whose account was erased here."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Problem(401, "no-token", NO_TOKEN)
     keys: Keys = request.app.state.keys
     found = await keys.caller(token)
+    unit = getattr(request.state, "unit", None)
+    if unit is not None and found.role in ("worker", "employer") and await erased(unit, found.id):
+        raise Problem(401, "account-erased", ERASED)  # the token would be good for some minutes yet
     request.state.caller = found
     return found
 

@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 from shared.auth import Caller
 from shared.auth import caller as token_caller
 from shared.problems import Invalid, Problem, Text
-from shared.sealed import Sealer
+from shared.sealed import ERASED, PersonalSealer, erased
 from shared.store import Contended, DatabaseDown, Store
 from shared.unit import Unit
 from shared.wording import faults_of, status_text
@@ -33,6 +33,7 @@ log = structlog.get_logger()
 
 BODY_BYTES = 1024 * 1024
 KEY_LENGTH = 200
+ANSWER = "answer"
 
 BUSY = Text("Too many are doing this at once. Try again.", "同时操作的人太多，请重试。")
 AWAY = Text(
@@ -78,12 +79,12 @@ async def unit_of(request: Request) -> Unit:
 InUnit = Annotated[Unit, Depends(unit_of)]
 
 
-async def sealer_of(request: Request) -> Sealer:
-    sealer: Sealer = request.app.state.sealer
-    return sealer
+async def sealer_of(request: Request) -> PersonalSealer:
+    return PersonalSealer(request.app.state.sealer, await unit_of(request))
 
 
-InSealer = Annotated[Sealer, Depends(sealer_of)]
+InSealer = Annotated[PersonalSealer, Depends(sealer_of)]
+"""Seals and opens what is of people, each with their own key, in the request's unit."""
 
 
 class UnitRoute(APIRoute):
@@ -109,7 +110,7 @@ class UnitRoute(APIRoute):
                 request.state.unit = unit
                 if key is None:
                     return await handle(request)
-                return await _once(unit, key, request, handle)
+                return await _once(unit, *key, request, handle)
 
             return await store.transact(command)
 
@@ -131,23 +132,26 @@ async def read_body(request: Request) -> bytes:
     return body
 
 
-async def _idempotency_key(request: Request) -> str | None:
-    """The key of this command, belonging to its caller; None when the client sent none."""
+async def _idempotency_key(request: Request) -> tuple[str, str] | None:
+    """Whose command it is, and its key, which belongs to its caller; None when the client sent none."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
     if not 0 < len(key) <= KEY_LENGTH:
         raise Invalid("Idempotency-Key", LONG_KEY, most=KEY_LENGTH)
-    owner = "public"
-    if "authorization" in request.headers:
-        found: Caller = await token_caller(request)
-        owner = f"{found.role}:{found.id}"
-    return f"{owner}:{key}"
+    if "authorization" not in request.headers:
+        return "public", f"public:{key}"
+    found: Caller = await token_caller(request)
+    return found.id, f"{found.role}:{found.id}:{key}"
 
 
-async def _once(unit: Unit, key: str, request: Request, handle: Callable[[Request], Awaitable[Response]]) -> Response:
+async def _once(
+    unit: Unit, owner: str, key: str, request: Request, handle: Callable[[Request], Awaitable[Response]]
+) -> Response:
     """The first answer to this key again, or the command and its answer kept in the same transaction."""
-    sealer: Sealer = request.app.state.sealer
+    sealer = PersonalSealer(request.app.state.sealer, unit)
+    if await erased(unit, owner):
+        raise Problem(401, "account-erased", ERASED)
     body = hashlib.sha256(await request.body()).hexdigest()
     # Blind: who reads the database must not find out a phone number or a code by trying them all.
     digest = sealer.blind(f"{request.method} {request.url.path} {body}", field="request")
@@ -157,7 +161,7 @@ async def _once(unit: Unit, key: str, request: Request, handle: Callable[[Reques
         if kept["request"] != digest:
             raise Problem(422, "idempotency-key-reused", REUSED)
         return Response(
-            sealer.open(kept["body"], subject=key, field="answer"),
+            await sealer.open(kept["body"], of=owner, field=ANSWER),
             kept["status"],
             media_type=kept["media_type"],
             headers={"idempotency-replayed": "true"},
@@ -165,7 +169,7 @@ async def _once(unit: Unit, key: str, request: Request, handle: Callable[[Reques
     # Marked first: a second request with this key meets the mark, not the command's effects.
     await answers.insert_one({"_id": key, "at": unit.now, "request": digest}, session=unit.session)
     response = await handle(request)
-    sealed = sealer.seal(bytes(response.body).decode(), subject=key, field="answer")
+    sealed = await sealer.seal(bytes(response.body).decode(), of=owner, field=ANSWER)
     await answers.update_one(
         {"_id": key},
         {"$set": {"status": response.status_code, "body": sealed, "media_type": response.media_type}},

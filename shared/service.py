@@ -29,6 +29,7 @@ from shared.contracts import catalogue
 from shared.delivery import Delivery
 from shared.fuse import Fuse
 from shared.http import Api
+from shared.personal import Holding, routes_for
 from shared.reactions import Reactions
 from shared.relay import Relay
 from shared.sealed import Sealer
@@ -206,14 +207,15 @@ class Runtime:
 class Service:
     """The parts of a service.
 
-    `documents` are its collections; `loops` run beside it; `at_start` runs once it has its database; `state` makes what
-    routes reach as `request.app.state.<name>`.
+    `documents` are its collections, and `personal` says which of them are about people; `loops` run beside it;
+    `at_start` runs once it has its database; `state` makes what routes reach as `request.app.state.<name>`.
     """
 
     name: str
     reactions: Reactions
     routes: APIRouter
     documents: Sequence[type[Document]]
+    personal: tuple[Holding, ...] = ()
     loops: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
     at_start: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
     about: str = ""
@@ -242,6 +244,8 @@ class Service:
             docs_url=None,
             redoc_url=None,
         )
+        if self.personal:
+            app.include_router(routes_for(self.name, self.personal))
         app.include_router(self.routes)
         self._add_probes(app)
         FastAPIInstrumentor.instrument_app(

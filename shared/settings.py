@@ -13,7 +13,10 @@ class Settings(BaseSettings):
     `mongo_url` needs a replica set: units are transactions.
     `sms_url`, `voice_url` and `smtp_url` (smtp:// or smtps://, with a user's name and password or without) are the
     region's providers of messages; a channel whose address is empty is not there. With `receipts_token` providers say
-    that a message arrived. `webhooks_may_be_local`, for tests and local stacks: a webhook may name this machine.
+    that a message arrived. With `wechat_app_id` there is the region's service account of WeChat: its `wechat_secret`,
+    the `wechat_template` of its messages, whose `wechat_field` takes the text, and `wechat_link`, the page that a
+    message leads to. `webhooks_may_be_local`, for tests and local stacks: a webhook or a push service may be on this
+    machine.
     """
 
     model_config = SettingsConfigDict(env_prefix="KUAIZHAO_", extra="ignore")
@@ -33,6 +36,12 @@ class Settings(BaseSettings):
     smtp_url: SecretStr = SecretStr("")
     email_from: str = "kuaizhao@localhost"
     wecom_url: str = "https://qyapi.weixin.qq.com/cgi-bin/webhook/send"
+    wechat_url: str = "https://api.weixin.qq.com"
+    wechat_app_id: str = ""
+    wechat_secret: SecretStr = SecretStr("")
+    wechat_template: str = ""
+    wechat_field: str = "thing1"
+    wechat_link: str = ""
     webhooks_may_be_local: bool = False
     receipts_token: SecretStr = SecretStr("")
     insurer_url: str = ""

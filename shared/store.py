@@ -61,6 +61,7 @@ class Store:
         for kind in documents:
             await self._collection(kind.collection, list(kind.indexes), existing)
         await self._collection("_fences", [], existing)
+        await self._collection("_keys", [], existing)
         await self._collection("_streams", [], existing)
         await self._collection("_leases", [], existing)
         await self._collection("_fuses", [], existing)

@@ -14,6 +14,14 @@ NO_BROWSER = "there is no Chromium"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
+def chromium() -> str:
+    """Where the browser is; without one the test is left out."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None:
+        pytest.skip(NO_BROWSER)
+    return found
+
+
 @pytest.fixture(autouse=True)
 def _what_it_needs(request: pytest.FixtureRequest) -> None:
     if request.node.get_closest_marker("kafka_log") and request.getfixturevalue("servers").broker == "tansu":

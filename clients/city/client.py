@@ -17,6 +17,7 @@ import httpx
 import orjson
 
 RETRIES = 6
+SERVICES = ("identity", "posting", "workers", "matching", "rights", "notify")
 AGAIN_ON = {429, 502, 503, 504}
 
 
@@ -60,7 +61,11 @@ class Client:
     # --- signing in ----------------------------------------------------------------------------------------------
 
     async def sign_in(self, phone: str, role: str) -> str:
-        """Sign in by phone code, reading the SMS as its receiver does; returns the account id."""
+        """Sign in by phone code; returns the account id."""
+        return await self._take(grant_type="phone_code", phone=phone, code=await self._new_code(phone), role=role)
+
+    async def _new_code(self, phone: str) -> str:
+        """Have a code sent, and read the SMS as its receiver does."""
         before = len(await self._texts(phone))
         await self.post("identity/codes", phone=phone)
         for _ in range(200):
@@ -73,7 +78,7 @@ class Client:
         found = re.search(r"\b\d{6}\b", texts[-1])
         if not found:
             raise ValueError("the SMS holds no code of six digits")
-        return await self._take(grant_type="phone_code", phone=phone, code=found.group(), role=role)
+        return found.group()
 
     async def sign_in_by_password(self, username: str, password: str) -> str:
         return await self._take(grant_type="password", username=username, password=password)
@@ -89,6 +94,14 @@ class Client:
         answer.raise_for_status()
         body = answer.json()
         return [message["text"] for message in (body["messages"] if isinstance(body, dict) else body)]
+
+    async def erase(self, phone: str) -> None:
+        """Have the account erased, proven by a new code."""
+        await self.post("identity/me/erasure", code=await self._new_code(phone))
+
+    async def my_data(self) -> dict[str, Any]:
+        """All that the market holds of this person, as one JSON: each service's part by its name."""
+        return {service: await self.get(f"{service}/me/export") for service in SERVICES}
 
     # --- calling -------------------------------------------------------------------------------------------------
 

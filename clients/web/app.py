@@ -1,4 +1,5 @@
-"""The web process: the live page and what it shows, the documentation pages, a local trace view, SMS sink and insurer.
+"""The web process: the live page, the pages of workers, employers and clerks, the documentation pages, and what plays
+its part on one machine: a trace view, an SMS sink and an insurer.
 
 It owns no data of the market: the board comes from matching through the gateway, events from the open topics, traces
 by OTLP. Everything here is in memory and may be lost.
@@ -6,7 +7,7 @@ by OTLP. Everything here is in memory and may be lost.
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,7 +37,7 @@ OTLP_BYTES = 16 * 1024 * 1024
 READERS_AT_MOST = 1_000
 
 PAGE_CSP = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 # The documentation pages bring vendored viewers, which set styles and images of their own.
@@ -49,8 +50,11 @@ HEADERS = {
     "referrer-policy": "no-referrer",
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
+PAGE_MAY = "camera=(), geolocation=(), microphone=()"
+PEOPLE_MAY = "camera=(self), geolocation=(self), microphone=()"
+"""The pages of people read a work site's QR code, and look around where somebody is."""
+ROLES = ("worker", "employer", "clerk")
 
 TRACE = Text("trace here", "追踪记录")
 PAGE_GONE = Text("page", "页面")
@@ -71,7 +75,10 @@ class Guard:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        headers = HEADERS | {"content-security-policy": DOCS_CSP if path.startswith("/docs") else PAGE_CSP}
+        headers = HEADERS | {
+            "content-security-policy": DOCS_CSP if path.startswith("/docs") else PAGE_CSP,
+            "permissions-policy": PEOPLE_MAY if path.removeprefix("/") in ROLES else PAGE_MAY,
+        }
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -143,16 +150,40 @@ def make_app(
 
 @routes.get("/")
 async def page(request: Request, lang: str = "") -> Response:
+    """The live page."""
+    return _in_language("index.html", request, lang)
+
+
+def _role_page(role: str) -> Callable[..., Awaitable[Response]]:
+    async def people(request: Request, lang: str = "") -> Response:
+        return _in_language("people/index.html", request, lang, ROLE=role)
+
+    return people
+
+
+for _role in ROLES:
+    routes.get(f"/{_role}")(_role_page(_role))
+
+
+def _in_language(name: str, request: Request, lang: str, **filled: str) -> Response:
     language = lang if lang in ("zh", "en") else language_of(request)
-    html = (PAGE / "index.html").read_text(encoding="utf-8")
+    html = (PAGE / name).read_text(encoding="utf-8")
     if language == "en":
         html = html.replace('<html lang="zh-CN">', '<html lang="en">')
+    for word, text in filled.items():
+        html = html.replace(word, text)
     return HTMLResponse(html, headers={"cache-control": "no-cache", "vary": "accept-language"})
+
+
+@routes.get("/offline.js")
+async def offline() -> Response:
+    """The workers' service worker. It stands here, since one may only keep pages of its own folder."""
+    return FileResponse(PAGE / "people" / "shell-offline.js", headers={"cache-control": "no-cache"})
 
 
 @routes.get("/live/places")
 async def places() -> Response:
-    """The names of districts and occupations."""
+    """The names of districts and occupations, and the skill that each occupation is."""
     districts = [
         {
             "code": district.code,
@@ -162,7 +193,7 @@ async def places() -> Response:
         }
         for district in city().districts
     ]
-    occupations = {o.code: {"zh": o.name, "en": o.name_en} for o in city().occupations}
+    occupations = {o.code: {"zh": o.name, "en": o.name_en, "skill": o.skill} for o in city().occupations}
     return JSONResponse({"districts": districts, "occupations": occupations}, headers={"cache-control": "max-age=300"})
 
 

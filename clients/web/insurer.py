@@ -36,19 +36,23 @@ class Withdrawal(BaseModel):
 
 
 class Policy(BaseModel):
-    """An entry in the books; `withdrawn_at` once it ended."""
+    """An entry in the books; `withdrawn_at` once it ended.
+
+    `keys`: under which it was asked for. An insurer that goes by keys alone would have an entry for each.
+    """
 
     policy_id: str
     reference: str
     covers: Period | None
     enrolled_at: datetime | None
     withdrawn_at: datetime | None = None
+    keys: list[str] = []
 
 
 class Books:
     """The last `most` policies, by reference."""
 
-    def __init__(self, most: int = 10_000) -> None:
+    def __init__(self, most: int = 100_000) -> None:
         self._most = most
         self._policies: OrderedDict[str, Policy] = OrderedDict()
         self._keys: dict[str, str] = {}
@@ -67,6 +71,8 @@ class Books:
                     enrolled_at=clock.now(),
                 )
             )
+        if key not in found.keys:
+            found.keys.append(key)
         return found
 
     def withdraw(self, asked: Withdrawal) -> Policy:

@@ -27,8 +27,10 @@ from services.identity.domain import (
 )
 from services.identity.grants import Refused
 from services.identity.passwords import Passwords
+from services.identity.personal import UNUSED
 from services.identity.shield import Costs, Shield
 from services.identity.store import (
+    RULES,
     Account,
     Code,
     Outgoing,
@@ -45,7 +47,10 @@ from shared.auth import ALGORITHM, Anyone, Clerk, Operator, Role
 from shared.clock import new_id
 from shared.http import InUnit, Routes, language_of, problem_response
 from shared.problems import Conflict, Missing, Text
-from shared.sealed import Sealer
+from shared.rulebook import add_routes
+from shared.rules import COUNTRY
+from shared.sealed import PersonalSealer, Sealer
+from shared.signing import published
 from shared.store import Store
 from shared.unit import Unit
 
@@ -167,6 +172,9 @@ class Parts:
         self.passwords: Passwords = state.passwords
         self.settings = state.runtime.settings
 
+    def people(self, unit: Unit) -> PersonalSealer:
+        return PersonalSealer(self.sealer, unit)
+
 
 InParts = Annotated[Parts, Depends(Parts)]
 
@@ -255,16 +263,23 @@ async def _issued(parts: Parts, sign_in: Callable[[Parts, Unit], Awaitable[Token
 
 
 async def _by_code(grant: grants.PhoneCode, parts: Parts, unit: Unit) -> Tokens | None:
-    code = await unit.get(Code, parts.sealer.blind(grant.phone, field="phone"))
-    if code is None or not code.may_be_tried(CODE_TRIES, unit.now):
+    if not await code_is_right(unit, parts, grant.phone, grant.code):
         return None
-    if not hmac.compare_digest(code.code_hash, _code_hash(parts.sealer, code.salt, grant.code)):
+    account, _ = await _person(grant.role, grant.phone, parts, unit)
+    return await _tokens(account, parts, unit, await _begin_session(account, unit))
+
+
+async def code_is_right(unit: Unit, parts: Parts, phone: str, digits: str) -> bool:
+    """Use the code that a phone has now, which is good once; one that is wrong counts as a try."""
+    code = await unit.get(Code, parts.sealer.blind(phone, field="phone"))
+    if code is None or not code.may_be_tried(CODE_TRIES, unit.now):
+        return False
+    if not hmac.compare_digest(code.code_hash, _code_hash(parts.sealer, code.salt, digits)):
         code.tries += 1
         unit.save(code)
-        return None
+        return False
     unit.delete(code)
-    account, _ = await _person(grant.role, grant.phone, parts.sealer, unit)
-    return await _tokens(account, parts, unit, _begin_session(account, unit))
+    return True
 
 
 async def _by_password(grant: grants.Password, parts: Parts) -> Tokens:
@@ -284,7 +299,7 @@ async def _by_password(grant: grants.Password, parts: Parts) -> Tokens:
     async def finish(unit: Unit) -> Tokens:
         if tried := await unit.get(Quota, quota):
             unit.delete(tried)
-        return await _tokens(account, parts, unit, _begin_session(account, unit))
+        return await _tokens(account, parts, unit, await _begin_session(account, unit))
 
     return await parts.store.transact(finish)
 
@@ -311,19 +326,27 @@ async def _by_refresh(grant: grants.Refresh, parts: Parts, unit: Unit) -> Tokens
     if account is None or not hmac.compare_digest(session.token_hash, _token_hash(secret)):
         unit.delete(session)
         return None
-    return await _tokens(account, parts, unit, _renew(session, account, unit))
+    return await _tokens(account, parts, unit, await _renew(session, account, unit))
 
 
-def _begin_session(account: Account, unit: Unit) -> str:
-    return _renew(Session(id=new_id(), account_id=account.id, token_hash="", expires_at=unit.now), account, unit)
+async def _begin_session(account: Account, unit: Unit) -> str:
+    return await _renew(Session(id=new_id(), account_id=account.id, token_hash="", expires_at=unit.now), account, unit)
 
 
-def _renew(session: Session, account: Account, unit: Unit) -> str:
-    """The session's next refresh token; only its hash is kept."""
+async def _renew(session: Session, account: Account, unit: Unit) -> str:
+    """The session's next refresh token; only its hash is kept. A person's account is in use from now on."""
     secret = secrets.token_urlsafe(32)
     session.token_hash, session.expires_at = _token_hash(secret), unit.now + SESSION_LIFE[account.role]
     unit.save(session)
+    if account.role in ("worker", "employer"):
+        await _in_use(account, unit)
     return f"{session.id}.{secret}"
+
+
+async def _in_use(account: Account, unit: Unit) -> None:
+    """Keep a person's account for as long again as the rules keep one that nobody uses."""
+    rules = await RULES.of(unit, COUNTRY)
+    unit.set_timer(UNUSED, account.id, unit.now + rules.unused)
 
 
 def _token_hash(secret: str) -> str:
@@ -356,7 +379,7 @@ async def sign_out(asked: SignOut, unit: InUnit) -> dict[str, str]:
 @routes.get("/.well-known/jwks.json")
 async def jwks(unit: InUnit) -> JSONResponse:
     """The public keys that tokens are signed with (RFC 7517), the next one among them."""
-    return JSONResponse(await keys.published(unit), headers={"cache-control": "public, max-age=60"})
+    return JSONResponse(await published(unit), headers={"cache-control": "public, max-age=60"})
 
 
 @routes.get("/.well-known/openid-configuration")
@@ -382,16 +405,17 @@ async def configuration(request: Request) -> dict[str, Any]:
 @routes.post("/accounts")
 async def account_for(draft: PersonDraft, clerk: Clerk, parts: InParts, response: Response, unit: InUnit) -> AccountId:
     """A worker's account by phone, found (200) or made (201): for people whom a clerk registers."""
-    account, new = await _person("worker", draft.phone, parts.sealer, unit)
+    account, new = await _person("worker", draft.phone, parts, unit)
     response.status_code = 201 if new else 200
     return AccountId(account_id=account.id)
 
 
-async def _person(role: Role, phone: str, sealer: Sealer, unit: Unit) -> tuple[Account, bool]:
-    account, new = await person(unit, role, sealer.blind(phone, field="phone"))
+async def _person(role: Role, phone: str, parts: Parts, unit: Unit) -> tuple[Account, bool]:
+    account, new = await person(unit, role, parts.sealer.blind(phone, field="phone"))
     if new:
-        account.phone = sealer.seal(phone, subject=account.id, field="phone")
+        account.phone = await parts.people(unit).seal(phone, of=account.id, field="phone")
         unit.save(account)
+        await _in_use(account, unit)
     return account, new
 
 
@@ -432,7 +456,7 @@ async def me(caller: Anyone, parts: InParts, unit: InUnit) -> Me:
     account = await unit.get(Account, caller.id)
     if account is None:
         raise Missing(ACCOUNT)
-    phone = parts.sealer.open(account.phone, subject=account.id, field="phone") if account.phone else None
+    phone = await parts.people(unit).opened(account.phone, of=account.id, field="phone")
     return Me(
         account_id=account.id,
         role=account.role,
@@ -442,4 +466,5 @@ async def me(caller: Anyone, parts: InParts, unit: InUnit) -> Me:
     )
 
 
+add_routes(routes, RULES)
 routes.include_router(unkept)

@@ -2,12 +2,12 @@
 
 import structlog
 
-from services.identity import api, keys, sms, store
+from services.identity import api, contacts, erasure, handlers, keys, sms, store
 from services.identity.domain import checked_password
 from services.identity.passwords import Passwords
+from services.identity.personal import PERSONAL
 from services.identity.shield import Shield
 from services.identity.store import account_with, add_account, user_login
-from shared.reactions import Reactions
 from shared.service import Runtime, Service
 from shared.unit import Unit
 from shared.wording import Said
@@ -37,16 +37,21 @@ async def first_operator(runtime: Runtime) -> None:
     await runtime.store.transact(add)
 
 
+api.routes.include_router(contacts.routes)
+api.routes.include_router(erasure.routes)
+
 service = Service(
     name="identity",
-    reactions=Reactions(),
+    reactions=handlers.react,
     routes=api.routes,
     documents=store.DOCUMENTS,
-    loops=[sms.send_forever, keys.keep_turning],
-    at_start=[keys.prepare, first_operator],
+    personal=PERSONAL,
+    loops=[sms.send_forever, keys.SIGNING.keep_turning],
+    at_start=[keys.SIGNING.prepare, first_operator],
     state={
         "passwords": lambda runtime: Passwords(),
         "shield": lambda runtime: Shield(runtime.settings, runtime.sealer),
     },
-    about="Sign-in by phone code, password or client credentials; tokens (ES256) and the keys to check them.",
+    about="Sign-in by phone code, password or client credentials; tokens (ES256) and the keys to check them; who may "
+    "read whose phone, and who did.",
 )

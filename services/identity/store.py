@@ -1,17 +1,20 @@
-"""What identity remembers: accounts, codes on their way, how often was tried, sessions, signing keys.
+"""What identity remembers: accounts, codes, how often was tried, sessions, signing keys; what binds people, who read.
 
 No phone number, code, password or token can be read here: they are sealed, or kept as a hash or a blind index.
 """
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
-from pymongo import IndexModel
+from pymongo import DESCENDING, IndexModel
 
 from services.identity.domain import Limit, Window, spend
+from services.identity.rules import SHIPPED, Rules
 from shared.auth import Role
 from shared.clock import new_id
+from shared.rulebook import RuleBook, RuleVersion
+from shared.signing import KeyRing
 from shared.unit import Document, Unit
 
 
@@ -79,31 +82,72 @@ class Session(Document):
     """A sign-in that can be refreshed: the family of refresh tokens of which only the newest counts."""
 
     collection = "sessions"
-    indexes = (IndexModel("expires_at", expireAfterSeconds=0),)
+    indexes = (IndexModel("account_id"), IndexModel("expires_at", expireAfterSeconds=0))
 
     account_id: str
     token_hash: str
     expires_at: datetime
 
 
-class Key(BaseModel):
-    """A key that signs tokens from `signs_from` until the next one does. `private` is sealed; a key past has none."""
+class Tie(Document):
+    """What binds people to the market: a placement, pay that is owed, a case, a sanction. Its id is `<kind>:<its id>`.
 
-    kid: str
-    signs_from: datetime
-    public: dict[str, Any]
-    private: bytes | None
+    `until`: a placement's planned end, or a sanction's; None while only what ended a placement has been heard of.
+    `over`, once said, stays so, whatever comes later or again; `cancelled` likewise. Kept until `forget_at`.
+    """
+
+    collection = "ties"
+    indexes = (IndexModel("people"), IndexModel("forget_at", expireAfterSeconds=0))
+
+    kind: Literal["placement", "pay", "case", "sanction"]
+    subject: str
+    people: list[str]
+    district: str
+    until: datetime | None = None
+    cancelled: bool = False
+    over: bool = False
+    forget_at: datetime | None = None
+
+    def readable_until(self, rules: Rules) -> datetime | None:
+        """Until when each side of a placement may read the other's phone; None when neither may."""
+        return self.until + rules.contact if self.kind == "placement" and self.until and not self.cancelled else None
+
+    def holds(self, rules: Rules, now: datetime) -> bool:
+        """True while an account that it binds cannot be erased."""
+        if self.over or self.cancelled:
+            return False
+        if self.kind == "placement":
+            return self.until is not None and now < self.until + rules.settling
+        return self.until is None or now < self.until
 
 
-class KeyRing(Document):
-    """The signing keys, oldest first. One document, so that every replica has the same."""
+class Reading(Document):
+    """An entry of the access log: who read what of a person, why and when, and never the value.
 
-    collection = "keys"
+    `ref` is the placement or case that it was for; `reason`, what a clerk wrote, is sealed.
+    """
 
-    keys: list[Key] = []
+    collection = "readings"
+    indexes = (
+        IndexModel([("person_id", 1), ("_id", DESCENDING)]),
+        IndexModel([("by_id", 1), ("_id", DESCENDING)]),
+        IndexModel("forget_at", expireAfterSeconds=0),
+    )
+
+    person_id: str
+    by_id: str
+    by_role: Role
+    field: Literal["phone"] = "phone"
+    why: Literal["placement", "case", "clerk"]
+    ref: str | None
+    reason: bytes | None
+    at: datetime
+    forget_at: datetime
 
 
-DOCUMENTS = (Account, Code, Quota, Session, KeyRing)
+DOCUMENTS = (Account, Code, Quota, Session, KeyRing, Tie, Reading, RuleVersion)
+
+RULES = RuleBook(Rules, SHIPPED)
 
 
 def person_login(role: Role, phone_index: str) -> str:
@@ -156,6 +200,23 @@ async def spent(unit: Unit, name: str, limits: tuple[Limit, ...]) -> timedelta:
         quota.forget_at = unit.now + max(limit.within for limit in limits)
         unit.save(quota)
     return wait
+
+
+async def ties_of(unit: Unit, *people: str) -> list[Tie]:
+    """What binds this person, or these people to one another; the newest first."""
+    return await unit.find(Tie, {"people": {"$all": list(people)}}, sort=[("_id", DESCENDING)])
+
+
+async def bonds_of(unit: Unit, person_id: str) -> list[Tie]:
+    """What keeps a person's account from being erased now."""
+    ties = await ties_of(unit, person_id)
+    return [tie for tie in ties if tie.holds(await RULES.of(unit, tie.district), unit.now)]
+
+
+async def readings(unit: Unit, query: dict[str, str], *, after: str | None, limit: int) -> list[Reading]:
+    """Entries of the access log, newest first, beginning behind the id `after`."""
+    older = {"_id": {"$lt": after}} if after else {}
+    return await unit.find(Reading, {**query, **older}, sort=[("_id", DESCENDING)], limit=limit)
 
 
 def codes_to_send(now: datetime) -> dict[str, Any]:

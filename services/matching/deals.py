@@ -18,6 +18,7 @@ from shared import clock
 from shared.contracts.matching import (
     AttendanceAsked,
     AttendanceConfirmed,
+    ConfirmationLapsed,
     ExcuseDecided,
     OfferDeclined,
     OfferExpired,
@@ -387,6 +388,8 @@ async def lapse(unit: Unit, placement: Placement) -> None:
     offer = await _refuse_pair(unit, placement)
     offer.ended, offer.reason = "expired", "unconfirmed"
     unit.publish(OfferExpired(**_names(offer), reason="unconfirmed"))
+    names = placement.model_dump(include={*PARTIES, "offer_id"})
+    unit.publish(ConfirmationLapsed(placement_id=placement.id, at=unit.now, **names))
 
 
 class Cost(NamedTuple):
@@ -451,6 +454,18 @@ async def replace(unit: Unit, placement: Placement) -> None:
     gig.backfill_until = gig.terms.period.end - rules.backfill.least
     unit.set_timer(BACKFILL_END, gig.id, gig.backfill_until)
     await _undo(unit, placement, "market", "no-show")
+
+
+async def leave(unit: Unit, person_id: str) -> None:
+    """A worker's or employer's account is erased: their open offer expires, placements ahead are undone."""
+    for offer in await store.open_offers_of(unit, person_id):
+        await expire(unit, offer, "gone")
+    for placement in await store.standing_of(unit, person_id):
+        if placement.status != "placed":
+            unit.cancel_timer(CONFIRMATION, placement.id)
+            await lapse(unit, placement)
+        elif unit.now < placement.begins:
+            await _undo(unit, placement, "market", "erased")
 
 
 async def end_backfill(unit: Unit, gig: Gig) -> None:

@@ -6,7 +6,9 @@ Handlers note facts; the district's next window (market.py) draws what follows f
 from opentelemetry import propagate
 
 from services.matching import crews, deals, domain, store
+from services.matching.personal import PERSONAL
 from services.matching.store import Block, Commitments, Gig, Placement, Profile, Seat, Waiting
+from shared.contracts.identity import AccountErased
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted
 from shared.contracts.rights import ShiftMissed
 from shared.contracts.workers import (
@@ -18,11 +20,16 @@ from shared.contracts.workers import (
     WorkerProfile,
     WorkerRegistered,
 )
+from shared.personal import erase, forget_kept
 from shared.problems import Conflict, Text
 from shared.reactions import Reactions
+from shared.rules import COUNTRY
+from shared.sealed import PersonKey, erased
 from shared.unit import Timer, Unit
 
 react = Reactions()
+
+RECORDS_END = "records-end"
 
 UNKNOWN_GIG = Text("A gig was closed that was never posted here.", "收到未发布岗位的关闭通知。")
 
@@ -107,10 +114,11 @@ def set_seats(gig: Gig, seats: dict[int, Seat], unit: Unit) -> None:
         (Waiting, event.presence_id),
         (Profile, event.worker_id),
         (Commitments, event.worker_id),
+        (PersonKey, event.worker_id),
     ],
 )
 async def let_in(event: WorkerCheckedIn, unit: Unit) -> None:
-    if await unit.get(Waiting, event.presence_id):
+    if await unit.get(Waiting, event.presence_id) or await erased(unit, event.worker_id):
         return
     newest = await _newest_profile(event.worker_id, event.profile, unit)
     today, commitments = domain.local_day(event.at, store.zone()), await deals.commitments_of(unit, event.worker_id)
@@ -134,14 +142,18 @@ async def let_out(event: WorkerCheckedOut, unit: Unit) -> None:
         unit.nudge(event.district)
 
 
-@react.to(WorkerRegistered, needs=lambda event: [(Profile, event.worker_id)])
+@react.to(WorkerRegistered, needs=lambda event: [(Profile, event.worker_id), (PersonKey, event.worker_id)])
 async def know_worker(event: WorkerRegistered, unit: Unit) -> None:
     """So that somebody may see what would fit before the first check-in."""
+    if await erased(unit, event.worker_id):
+        return
     await _newest_profile(event.worker_id, event.profile, unit)
 
 
-@react.to(WorkerChanged, needs=lambda event: [(Profile, event.worker_id)])
+@react.to(WorkerChanged, needs=lambda event: [(Profile, event.worker_id), (PersonKey, event.worker_id)])
 async def change_worker(event: WorkerChanged, unit: Unit) -> None:
+    if await erased(unit, event.worker_id):
+        return
     newest = (await _newest_profile(event.worker_id, event.profile, unit)).profile
     for waiting in await store.presences_of(unit, event.worker_id):
         if waiting.profile != newest:
@@ -153,11 +165,23 @@ async def change_worker(event: WorkerChanged, unit: Unit) -> None:
 @react.to(PairBlocked, needs=lambda event: [(Block, event.block_id)])
 async def block_pair(event: PairBlocked, unit: Unit) -> None:
     """Their open offer ends with the next window; a placement that exists stays."""
+    if await erased(unit, event.worker_id) or await erased(unit, event.employer_id):
+        return
     block = await unit.get(Block, event.block_id)
     if block is None:
         block = Block(id=event.block_id, worker_id=event.worker_id, employer_id=event.employer_id, until=event.until)
     block.until = event.until
     unit.save(block)
+
+
+@react.to(AccountErased)
+async def forget(event: AccountErased, unit: Unit) -> None:
+    """What is still open between them and the market ends first: an offer, and a placement nobody had heard of."""
+    await deals.leave(unit, event.account_id)
+    await erase(unit, PERSONAL, event.account_id)
+    if event.role == "worker":
+        rules = await store.RULES.of(unit, COUNTRY)
+        unit.set_timer(RECORDS_END, event.account_id, unit.now + rules.records)
 
 
 @react.to(PairUnblocked, needs=lambda event: [(Block, event.block_id)])
@@ -192,6 +216,12 @@ async def refill(event: ShiftMissed, unit: Unit) -> None:
 
 
 # --- times -----------------------------------------------------------------------------------------------------------
+
+
+@react.at(RECORDS_END)
+async def forget_records(timer: Timer, unit: Unit) -> None:
+    """The time of what was kept of an erased worker is over."""
+    await forget_kept(unit, PERSONAL, timer.subject)
 
 
 @react.at(deals.OFFER_EXPIRY)

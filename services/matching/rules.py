@@ -157,6 +157,7 @@ class Rules(Figures):
     gigs_per_window: Annotated[int, Field(ge=1)]
     people_per_window: Annotated[int, Field(ge=1)]
     windows_kept_days: Annotated[int, Field(ge=1, le=3_650)]
+    records_days: Annotated[int, Field(ge=731, le=3_650)] = 731
     cancellation: Cancellation
     backfill: Backfill
     attendance: Attendance
@@ -164,6 +165,10 @@ class Rules(Figures):
     @property
     def offer_stands(self) -> timedelta:
         return timedelta(seconds=self.offer_seconds)
+
+    @property
+    def records(self) -> timedelta:
+        return timedelta(days=self.records_days)
 
     @property
     def confirm_within(self) -> timedelta:

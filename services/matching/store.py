@@ -340,6 +340,17 @@ class Window(Document):
 DOCUMENTS = (Gig, Seat, Waiting, Profile, Block, Commitments, Offer, Placement, Window, RuleVersion)
 
 
+async def open_offers_of(unit: Unit, worker_id: str) -> list[Offer]:
+    """The offer that a worker has in hand, if there is one."""
+    return await unit.find(Offer, {"worker_id": worker_id, "open": True})
+
+
+async def standing_of(unit: Unit, person_id: str) -> list[Placement]:
+    """The placements of a worker or an employer that stand."""
+    whose = {"$or": [{"worker_id": person_id}, {"employer_id": person_id}]}
+    return [placement for placement in await unit.find(Placement, whose) if placement.stands]
+
+
 def seat_id(gig_id: str, number: int) -> str:
     return f"{gig_id}:{number}"
 

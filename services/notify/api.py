@@ -27,9 +27,10 @@ from pymongo.errors import PyMongoError
 from starlette.types import Message as AsgiMessage
 from starlette.types import Send
 
-from services.notify.broadcast import post_notice, raise_alert
+from services.notify import push
+from services.notify.broadcast import post_notice, raise_alert, withdraw_alert
 from services.notify.channels import may_post_to
-from services.notify.domain import ORDER, Via, masked
+from services.notify.domain import ORDER, SEVERAL, Via, masked
 from services.notify.live import Live
 from services.notify.rules import Hour
 from services.notify.store import (
@@ -44,8 +45,10 @@ from services.notify.store import (
     Point,
     Preferences,
     alerts_on,
+    keep_or_delete,
     last_of,
     messages_before,
+    others_at,
     texts_of,
 )
 from services.notify.telling import take_receipt
@@ -56,10 +59,10 @@ from shared.auth import Anyone, Clerk, Worker
 from shared.contracts.notify import AlertKind
 from shared.contracts.terms import Instant
 from shared.districts import GivenDistrict
-from shared.http import InUnit, Routes, language_of
+from shared.http import InSealer, InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Problem, Text
 from shared.rulebook import add_routes
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.service import Runtime
 from shared.unit import Unit
 from shared.wording import Said
@@ -78,16 +81,19 @@ RECENT = 20
 LASTS_AT_MOST = timedelta(days=7)
 GROUPS_EACH = 20
 
+ALERT = Text("alert", "提醒")
 CONTACT = Text("contact point", "联系方式")
 DELIVERY = Text("message on its way", "发送中的消息")
 GIG = Text("gig", "岗位")
 NEEDED = Text("is needed: a webhook's posts are signed with it", "为必填项：用于对 webhook 请求签名")
+OF_PUSH = Text("are for web push, and needed there", "仅用于浏览器推送，且为必填项")
 NOT_OUTSIDE = Text(
     "must be https, and a host that the whole Internet reaches: no private, local or reserved address",
     "须为 https，且主机可从公网访问；不得为内网、本机或保留地址",
 )
 NOT_A_PROVIDER = Text("The token is not the one that providers share with us.", "令牌与服务商约定的不符。")
 NOT_YOUR_DISTRICT = Text("This is for a clerk of that district.", "仅限该区县的工作人员操作。")
+OVER = Text("The alert is over.", "该提醒已过有效期。")
 NOT_SO_LONG = Text("must lie ahead, and at most {most} days", "须在将来，且不超过 {most} 天")
 GROUPS = Text("You are in {most} groups already. Leave one.", "您已加入 {most} 个驿站群，请先退出一个。")
 TOO_MANY = Text("You have {most} live streams open already. Close one.", "您已打开 {most} 个实时消息流，请先关闭一个。")
@@ -108,6 +114,11 @@ ADDRESSES: Mapping[Via, tuple[re.Pattern[str], tuple[str, str]]] = {
         re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[1-5]?[0-9]{1,4})?(/[!-\"$-~]*)?"),
         ("must be an https address without a user or fragment", "应为 https 地址，不含用户信息和片段"),
     ),
+    "push": (
+        re.compile(r"https?://[A-Za-z0-9.-]{1,253}(:[1-5]?[0-9]{1,4})?/[!-\"$-~]*"),
+        ("must be a push service's https address", "应为推送服务的 https 地址"),
+    ),
+    "wechat": (re.compile(r"[0-9A-Za-z_-]{20,64}"), ("must be a follower's openid", "应为关注者的 openid")),
     "wecom": (re.compile(r"[0-9A-Za-z-]{16,64}"), ("must be the key of a group's robot", "应为群机器人的 key")),
 }
 """What an address of a channel looks like, and how that is said."""
@@ -124,20 +135,45 @@ PublicText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=
 Station = Annotated[str, Path(pattern=r"^[1-9][0-9]{5}-[a-z0-9-]{1,60}$", description="a station's id")]
 
 
+class PushKeys(BaseModel):
+    """`keys` of a browser's `PushSubscription`: a point of P-256 and a secret of 16 bytes, in base64url."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    p256dh: Annotated[str, StringConstraints(max_length=100)]
+    auth: Annotated[str, StringConstraints(max_length=50)]
+
+    @field_validator("p256dh")
+    @classmethod
+    def _a_point(cls, key: str) -> str:
+        if not push.is_point(key):
+            raise Said("must be an uncompressed point of P-256 in base64url", "应为 base64url 编码的 P-256 非压缩公钥")
+        return key
+
+    @field_validator("auth")
+    @classmethod
+    def _a_secret(cls, secret: str) -> str:
+        if not push.is_secret(secret):
+            raise Said("must be 16 bytes in base64url", "应为 base64url 编码的 16 字节")
+        return secret
+
+
 class ContactForm(BaseModel):
     """How a person wishes to be told, by one channel, and their consent.
 
-    `address`: a phone number as in E.164 (sms, voice), an e-mail address, an https address (webhook), or the key of a
-    group's robot (wecom). A webhook's posts are signed with `secret`, which is the person's to choose.
+    `address`: a phone number as in E.164 (sms, voice), an e-mail address, an https address (webhook), the key of a
+    group's robot (wecom), the openid of a follower (wechat), or the endpoint of a browser's subscription (push), whose
+    `keys` come with it. A webhook's posts are signed with `secret`, which is the person's to choose.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     channel: Via
-    address: Annotated[str, StringConstraints(max_length=500)]
+    address: Annotated[str, StringConstraints(max_length=1_000)]
     language: Language
     consent: bool
     secret: Annotated[str, StringConstraints(pattern=r"^[!-~]{24,200}$")] | None = None
+    keys: PushKeys | None = None
 
     @field_validator("address")
     @classmethod
@@ -164,6 +200,12 @@ class ContactForm(BaseModel):
             raise Said("is for a webhook, and needed there", "仅用于 webhook，且为必填项")
         return secret
 
+    @property
+    def whole(self) -> str:
+        """The address with what belongs to it."""
+        behind = f"{self.keys.p256dh}.{self.keys.auth}" if self.keys else self.secret
+        return f"{self.address}#{behind}" if behind else self.address
+
 
 class ContactView(BaseModel):
     """A contact point, its address masked."""
@@ -172,6 +214,12 @@ class ContactView(BaseModel):
     address: str
     language: Language
     consented_at: datetime
+
+
+class PushKeyView(BaseModel):
+    """A point of P-256 in base64url (RFC 8292, 3.2)."""
+
+    public_key: str
 
 
 class PreferencesForm(BaseModel):
@@ -253,6 +301,14 @@ class AlertForm(BaseModel):
     until: Instant
 
 
+class WithdrawalForm(BaseModel):
+    """Why an alert is withdrawn: kept for the record, and told to nobody."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: PublicText
+
+
 class AlertView(BaseModel):
     alert_id: str
     kind: AlertKind
@@ -264,6 +320,7 @@ class AlertView(BaseModel):
     en: str
     at: datetime
     until: datetime
+    withdrawn_at: datetime | None = None
 
 
 class MessageView(BaseModel):
@@ -282,22 +339,26 @@ class MessagePage(BaseModel):
 
 
 @routes.put("/contact")
-async def set_contact(form: ContactForm, caller: Anyone, unit: InUnit, request: Request) -> ContactView:
+async def set_contact(
+    form: ContactForm, caller: Anyone, unit: InUnit, sealer: InSealer, request: Request
+) -> ContactView:
     """Set where and in which language the caller is told of things by a channel outside this service.
 
-    It takes the place of the channel's contact point before; those of other channels stay.
+    It takes the place of the channel's contact point before; those of other channels stay. Of web push each browser is
+    a contact point of its own, up to ten, and belongs to who gave it last.
     """
     runtime: Runtime = request.app.state.runtime
-    if form.channel == "webhook":
-        if form.secret is None:
-            raise Invalid("secret", NEEDED)
-        if not (may_post_to(form.address) or runtime.settings.webhooks_may_be_local):
-            raise Invalid("address", NOT_OUTSIDE)
-    sealer: Sealer = request.app.state.sealer
-    address = f"{form.address}#{form.secret}" if form.secret else form.address
+    if form.channel == "webhook" and form.secret is None:
+        raise Invalid("secret", NEEDED)
+    if (form.channel == "push") != (form.keys is not None):
+        raise Invalid("keys", OF_PUSH)
+    if form.channel in ("webhook", "push") and not (
+        may_post_to(form.address) or runtime.settings.webhooks_may_be_local
+    ):
+        raise Invalid("address", NOT_OUTSIDE)
     point = Point(
         channel=form.channel,
-        sealed=sealer.seal(address, subject=caller.id, field="address"),
+        sealed=await sealer.seal(form.whole, of=caller.id, field="address"),
         blind=sealer.blind(form.address, field="address"),
         language=form.language,
         consented_at=unit.now,
@@ -305,23 +366,26 @@ async def set_contact(form: ContactForm, caller: Anyone, unit: InUnit, request: 
     contact = await unit.get(Contact, caller.id) or Contact(id=caller.id, points=[])
     contact.put(point)
     unit.save(contact)
-    return _contact_view(sealer, caller.id, point)
+    for other in await others_at(unit, caller.id, point.blind) if point.channel in SEVERAL else []:
+        other.drop([(point.channel, point.blind)])
+        keep_or_delete(unit, other)
+    return await _contact_view(sealer, caller.id, point)
 
 
 @routes.get("/contact")
-async def read_contact(caller: Anyone, unit: InUnit, request: Request) -> ContactView:
+async def read_contact(caller: Anyone, unit: InUnit, sealer: InSealer) -> ContactView:
     """The caller's first contact point."""
     contact = await unit.get(Contact, caller.id)
     if contact is None:
         raise Missing(CONTACT)
-    return _contact_view(request.app.state.sealer, caller.id, contact.points[0])
+    return await _contact_view(sealer, caller.id, contact.points[0])
 
 
 @routes.get("/contacts")
-async def list_contacts(caller: Anyone, unit: InUnit, request: Request) -> list[ContactView]:
+async def list_contacts(caller: Anyone, unit: InUnit, sealer: InSealer) -> list[ContactView]:
     """All of the caller's contact points."""
     contact = await unit.get(Contact, caller.id)
-    return [_contact_view(request.app.state.sealer, caller.id, point) for point in contact.points] if contact else []
+    return [await _contact_view(sealer, caller.id, point) for point in contact.points] if contact else []
 
 
 @routes.delete("/contact", status_code=204)
@@ -338,21 +402,25 @@ async def withdraw_channel(channel: Via, caller: Anyone, unit: InUnit) -> None:
     contact = await unit.get(Contact, caller.id)
     if contact is None:
         return
-    contact.points = [point for point in contact.points if point.channel != channel]
-    if contact.points:
-        unit.save(contact)
-    else:
-        unit.delete(contact)
+    contact.drop([(channel, point.blind) for point in contact.of(channel)])
+    keep_or_delete(unit, contact)
 
 
-def _contact_view(sealer: Sealer, person_id: str, point: Point) -> ContactView:
-    address = sealer.open(point.sealed, subject=person_id, field="address").partition("#")[0]
+async def _contact_view(sealer: PersonalSealer, person_id: str, point: Point) -> ContactView:
+    address = (await sealer.open(point.sealed, of=person_id, field="address")).partition("#")[0]
     return ContactView(
         channel=point.channel,
         address=masked(address),
         language=point.language,
         consented_at=point.consented_at,
     )
+
+
+@routes.get("/push-key")
+async def read_push_key(request: Request) -> PushKeyView:
+    """The key that browsers subscribe with: `applicationServerKey`. Public, and the same as long as the secret is."""
+    runtime: Runtime = request.app.state.runtime
+    return PushKeyView(public_key=push.sender_of(runtime.settings).public_key)
 
 
 @routes.put("/preferences")
@@ -443,6 +511,25 @@ async def post_alert(form: AlertForm, clerk: Clerk, unit: InUnit) -> AlertView:
     alert = Alert(id=clock.new_id(), at=unit.now, by=clerk.id, **form.model_dump())
     raise_alert(unit, alert)
     await audit(unit, clerk.id, "alert raised", alert_id=alert.id, district=alert.district)
+    return _alert_view(alert)
+
+
+@routes.post("/alerts/{alert_id}/withdraw")
+async def take_back_alert(alert_id: str, form: WithdrawalForm, clerk: Clerk, unit: InUnit) -> AlertView:
+    """Withdraw an alert that does not hold: who was told is told that, and nobody else is told of it any more.
+
+    By a clerk of its district; again, it changes nothing. 409 `alert-over` when its time has passed.
+    """
+    alert = await unit.get(Alert, alert_id)
+    if alert is None:
+        raise Missing(ALERT)
+    if not clerk.covers(alert.district):
+        raise Forbidden(NOT_YOUR_DISTRICT)
+    if alert.withdrawn_at is None:
+        if not alert.lasts(unit.now):
+            raise Conflict("alert-over", OVER)
+        withdraw_alert(unit, alert)
+        await audit(unit, clerk.id, "alert withdrawn", alert_id=alert.id, reason=form.reason)
     return _alert_view(alert)
 
 

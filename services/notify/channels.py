@@ -8,6 +8,8 @@ import json
 import smtplib
 import socket
 import ssl
+from collections.abc import Mapping
+from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
@@ -16,6 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import httpx
 
+from services.notify import push
 from shared import clock
 from shared.sending import Retry, check
 
@@ -27,6 +30,10 @@ NAT64 = IPv6Network("64:ff9b::/96")
 
 class Rejected(Exception):
     """It will never be taken: the address or the text is not acceptable. Says nothing of either."""
+
+
+class Gone(Rejected):
+    """Nobody is at this address any more, nor will be."""
 
 
 class Channel(Protocol):
@@ -58,10 +65,7 @@ class Webhook:
     Signed as Standard Webhooks 1.0 says: `webhook-id` (the idempotency key), `webhook-timestamp` (Unix seconds) and
     `webhook-signature`: `v1,` and the base64 of HMAC-SHA-256 over `id.timestamp.body` under the person's secret.
 
-    Only https, and only to addresses that the whole Internet reaches (IANA's special-purpose registries, by
-    `ipaddress`): the name is resolved here, every address that it has is looked at, and the connection goes to one of
-    those, so that a second answer of its name server changes nothing. A redirect is not followed, and what the answer
-    says is not read. `local` lets tests use http and this machine. The client is one of `webhook_client`.
+    Sent as `post_to_all` does. `local` lets tests use http and this machine. The client is one of `webhook_client`.
     """
 
     def __init__(self, client: httpx.AsyncClient, *, local: bool = False) -> None:
@@ -69,45 +73,96 @@ class Webhook:
 
     async def send(self, address: str, text: str, idempotency_key: str) -> None:
         where, _, secret = address.partition("#")
-        try:
-            url = httpx.URL(where)
-        except httpx.InvalidURL:
-            raise Rejected from None
-        if url.scheme != "https" and not self._local:
-            raise Rejected
-        ip = await self._resolved(url.host, url.port or (443 if url.scheme == "https" else 80))
         body = json.dumps({"id": idempotency_key, "text": text}, ensure_ascii=False).encode()
         headers = signed(secret, idempotency_key, int(clock.now().timestamp()), body)
-        request = self._client.build_request(
-            "POST",
-            url.copy_with(host=ip),
-            content=body,
-            headers={**headers, "host": url.netloc.decode("ascii"), "content-type": "application/json"},
-            extensions={"sni_hostname": url.host},
-            timeout=TIMEOUT_SECONDS,
-        )
+        headers["content-type"] = "application/json"
+        _judge(await post_to_all(self._client, where, body, headers, local=self._local))
+
+
+class WebPush:
+    """A message to a browser by its push service (RFC 8030), as JSON {"id", "text"} that only the browser can read.
+
+    `Topic` follows from the idempotency key, so that a message sent again takes the place of one that still waits at
+    the push service; one that is shown already the page's service worker shows anew in its place, by the `id`.
+    404 and 410 say that there is no such browser any more. Sent as `post_to_all` does, as a webhook is.
+    """
+
+    TTL_SECONDS = 3_600
+    """How long a push service keeps it for a browser that is away: later it is in the list of messages anyway."""
+
+    def __init__(self, client: httpx.AsyncClient, sender: push.Sender, *, local: bool = False) -> None:
+        self._client, self._sender, self._local = client, sender, local
+
+    async def send(self, address: str, text: str, idempotency_key: str) -> None:
+        endpoint, _, keys = address.partition("#")
+        p256dh, _, auth = keys.partition(".")
+        message = json.dumps({"id": idempotency_key, "text": text}, ensure_ascii=False).encode()
         try:
-            async with asyncio.timeout(TIMEOUT_SECONDS):
-                answer = await self._client.send(request, stream=True, follow_redirects=False)
-                await answer.aclose()
-        except (TimeoutError, httpx.TimeoutException):
-            raise Retry("timeout") from None
-        except httpx.TransportError:
-            raise Retry("unreachable") from None
-        if answer.is_redirect:
-            raise Rejected
+            body = push.encrypted(message, p256dh, auth)
+        except ValueError:
+            raise Rejected from None
+        headers = {
+            "authorization": self._sender.vouched(endpoint),
+            "content-encoding": "aes128gcm",
+            "content-type": "application/octet-stream",
+            "ttl": str(self.TTL_SECONDS),
+            "topic": push.pack(hashlib.sha256(idempotency_key.encode()).digest()[:24]),
+            "urgency": "high",
+        }
+        answer = await post_to_all(self._client, endpoint, body, headers, local=self._local)
+        if answer.status_code in (404, 410):
+            raise Gone
         _judge(answer)
 
-    async def _resolved(self, host: str, port: int) -> str:
-        """An address of the host. Raises `Rejected` when any that it has is not for everybody to reach."""
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, OverflowError, UnicodeError):
-            raise Retry("unreachable") from None
-        addresses = [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
-        if not all(open_to_all(each) or (self._local and ip_address(each).is_loopback) for each in addresses):
-            raise Rejected
-        return addresses[0]
+
+async def post_to_all(
+    client: httpx.AsyncClient, where: str, body: bytes, headers: Mapping[str, str], *, local: bool
+) -> httpx.Response:
+    """Post to an address that somebody named, without reading what its answer says. Raises `Retry` or `Rejected`.
+
+    Only https, and only to addresses that the whole Internet reaches (IANA's special-purpose registries, by
+    `ipaddress`): the name is resolved here, every address that it has is looked at, and the connection goes to one of
+    those, so that a second answer of its name server changes nothing. A redirect is not followed. `local` lets it be
+    http, and this machine.
+    """
+    try:
+        url = httpx.URL(where)
+    except httpx.InvalidURL:
+        raise Rejected from None
+    if url.scheme != "https" and not local:
+        raise Rejected
+    ip = await _resolved(url.host, url.port or (443 if url.scheme == "https" else 80), local=local)
+    request = client.build_request(
+        "POST",
+        url.copy_with(host=ip),
+        content=body,
+        headers={**headers, "host": url.netloc.decode("ascii")},
+        extensions={"sni_hostname": url.host},
+        timeout=TIMEOUT_SECONDS,
+    )
+    try:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            answer = await client.send(request, stream=True, follow_redirects=False)
+            await answer.aclose()
+    except (TimeoutError, httpx.TimeoutException):
+        raise Retry("timeout") from None
+    except httpx.TransportError:
+        raise Retry("unreachable") from None
+    if answer.is_redirect:
+        raise Rejected
+    return answer
+
+
+async def _resolved(host: str, port: int, *, local: bool) -> str:
+    """An address of the host. Raises `Rejected` when any that it has is not for everybody to reach."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, OverflowError, UnicodeError):
+        raise Retry("unreachable") from None
+    addresses = [str(sockaddr[0]) for _, _, _, _, sockaddr in found]
+    if not all(open_to_all(each) or (local and ip_address(each).is_loopback) for each in addresses):
+        raise Rejected
+    return addresses[0]
 
 
 def webhook_client() -> httpx.AsyncClient:
@@ -162,16 +217,106 @@ class WeComRobot:
 
     async def send(self, address: str, text: str, idempotency_key: str) -> None:
         body = {"msgtype": "text", "text": {"content": text}}
-        answer = await _post(self._client, self._url, params={"key": address}, json=body)
-        _judge(answer)
-        try:
-            code = answer.json()["errcode"]
-        except (ValueError, LookupError, TypeError):
-            raise Retry("broken") from None
+        code = _errcode(_answer_of(await _post(self._client, self._url, params={"key": address}, json=body)))
         if code in (-1, 45009):
             raise Retry("busy")
         if code != 0:
             raise Rejected
+
+
+class WeChat:
+    """A template message of the region's service account (微信服务号模板消息) to a follower, by their openid.
+
+    Made after its public description, and not tried against the real one.
+
+    POST to `/cgi-bin/message/template/send?access_token=`; the answer's `errcode` is 0 when taken. `client_msg_id`,
+    made of the idempotency key, lets one through in ten minutes. A template has fields of 20 characters: the text's
+    beginning goes into the one that is named, and the whole is in the list of messages, to which `link` leads.
+
+    The access token is the stable one (`/cgi-bin/stable_token`): whoever asks is given the same until it runs out, so
+    that replicas share it and none makes another's invalid. Only one that is not taken though it is still given out is
+    asked for anew by force.
+    """
+
+    FIELD_CHARACTERS = 20
+    EARLY_SECONDS = 300
+    """WeChat gives a new token so long before the old one ends, and takes both meanwhile."""
+
+    NO_TOKEN = frozenset({40001, 40014, 42001})
+    """The access token is wrong, or has run out."""
+    BUSY = frozenset({-1, 45009, 45011})
+    """The system is busy; a day's or a minute's most is reached."""
+    OURS = frozenset({40013, 40037, 40125, 40164, 41001, 47003, 48001, 50002})
+    """The account, its secret, its list of addresses, its template or its rights are not as they should be."""
+
+    def __init__(
+        self, url: str, client: httpx.AsyncClient, *, app_id: str, secret: str, template: str, field: str, link: str
+    ) -> None:
+        self._url, self._client = url.rstrip("/"), client
+        self._app = {"grant_type": "client_credential", "appid": app_id, "secret": secret}
+        self._template, self._field, self._link = template, field, link
+        self._token, self._until, self._asking = "", clock.now(), asyncio.Lock()
+
+    async def send(self, address: str, text: str, idempotency_key: str) -> None:
+        cut = text if len(text) <= self.FIELD_CHARACTERS else f"{text[: self.FIELD_CHARACTERS - 1]}…"
+        message: dict[str, Any] = {
+            "touser": address,
+            "template_id": self._template,
+            "client_msg_id": hashlib.sha256(idempotency_key.encode()).hexdigest()[:32],
+            "data": {self._field: {"value": cut}},
+        }
+        if self._link:
+            message["url"] = self._link
+        token = await self._access_token()
+        code = await self._send(message, token)
+        if code in self.NO_TOKEN:
+            code = await self._send(message, await self._access_token(instead_of=token))
+        if code in self.NO_TOKEN | self.OURS:
+            raise Retry("misconfigured")
+        if code in self.BUSY:
+            raise Retry("busy")
+        if code != 0:  # such as 43004: they do not follow the account, and 40003: there is no such follower
+            raise Rejected
+
+    async def _send(self, message: Mapping[str, Any], token: str) -> int:
+        where = f"{self._url}/cgi-bin/message/template/send"
+        answer = _answer_of(await _post(self._client, where, params={"access_token": token}, json=message))
+        return _errcode(answer)
+
+    async def _access_token(self, instead_of: str = "") -> str:
+        """The token, asked for when there is none, it runs out or is the one that was not taken."""
+        async with self._asking:
+            if self._token == instead_of or clock.now() >= self._until:
+                await self._ask_for_token()
+            if self._token == instead_of:
+                await self._ask_for_token(force_refresh=True)
+            return self._token
+
+    async def _ask_for_token(self, **how: bool) -> None:
+        answer = _answer_of(await _post(self._client, f"{self._url}/cgi-bin/stable_token", json={**self._app, **how}))
+        token, lasts = answer.get("access_token"), answer.get("expires_in")
+        if not (isinstance(token, str) and token and isinstance(lasts, int)):
+            raise Retry("busy" if _errcode(answer) in self.BUSY else "misconfigured")
+        self._token, self._until = token, clock.now() + timedelta(seconds=max(0, lasts - self.EARLY_SECONDS))
+
+
+def _answer_of(answer: httpx.Response) -> dict[str, Any]:
+    """What Tencent answers, whose HTTP status is 200 also for a no. Raises `Retry` or `Rejected`."""
+    _judge(answer)
+    try:
+        said = answer.json()
+    except ValueError:
+        raise Retry("broken") from None
+    if not isinstance(said, dict):
+        raise Retry("broken")
+    return said
+
+
+def _errcode(said: Mapping[str, Any]) -> int:
+    code = said.get("errcode")
+    if not isinstance(code, int):
+        raise Retry("broken")
+    return code
 
 
 class Smtp:

@@ -10,9 +10,12 @@ import h3
 
 from shared.contracts import Event
 
-Via = Literal["sms", "voice", "email", "webhook", "wecom"]
+Via = Literal["push", "wechat", "sms", "voice", "email", "webhook", "wecom"]
 """The channels outside, in the order in which they are tried for who has said nothing else."""
 ORDER: tuple[Via, ...] = get_args(Via)
+
+SEVERAL: frozenset[Via] = frozenset({"push"})
+"""Channels by which a person is reached at several places at once: each browser of theirs is one."""
 
 EARTH_M = 6_371_008.8
 """The mean radius (IUGG), by which angles become metres."""

@@ -5,12 +5,22 @@ from collections.abc import Callable, Iterable
 import h3
 import structlog
 
-from services.notify.broadcast import near, spread_alert, spread_notice, tell_of_alert
+from services.notify.broadcast import (
+    announce_article,
+    near,
+    spread_alert,
+    spread_article,
+    spread_notice,
+    spread_withdrawal,
+    tell_of_alert,
+)
 from services.notify.domain import about, kind_of
+from services.notify.personal import PERSONAL
 from services.notify.store import Gig, Message, Presence, Standing, alerts_on
 from services.notify.telling import needed, tell
 from services.notify.texts import Fact, Part
 from shared.contracts import Event
+from shared.contracts.identity import AccountErased
 from shared.contracts.matching import (
     AttendanceAsked,
     AttendanceConfirmed,
@@ -34,8 +44,11 @@ from shared.contracts.posting import (
 )
 from shared.contracts.rights import (
     AgreementMade,
+    ArticlePublished,
+    CaseAdvanced,
     CaseClosed,
     CaseEscalated,
+    CaseInvited,
     CaseOpened,
     CoverRefused,
     PayConfirmed,
@@ -43,15 +56,21 @@ from shared.contracts.rights import (
     PayCorrected,
     PayDue,
     PayOverdue,
+    ReliabilityChanged,
     SanctionLifted,
     SanctionSet,
     ShiftMissed,
     ShiftStarted,
     TimesheetDisputed,
+    TimesheetEscalated,
+    TimesheetLapsed,
     TimesheetSettled,
+    TimesheetUnanswered,
 )
 from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
+from shared.personal import erase
 from shared.reactions import Reactions
+from shared.sealed import PersonKey, erased
 from shared.unit import Document, Timer, Unit
 
 log = structlog.get_logger()
@@ -153,8 +172,11 @@ def _placement(
     | CoverRefused
     | ShiftStarted
     | ShiftMissed
+    | TimesheetUnanswered
     | TimesheetDisputed
+    | TimesheetEscalated
     | TimesheetSettled
+    | TimesheetLapsed
     | PayDue
     | PayCorrected
     | PayConfirmed
@@ -194,6 +216,24 @@ async def tell_of_pay(event: PayDue, unit: Unit) -> None:
     facts: dict[str, Fact] = {"amount_fen": event.amount_fen, "due_at": event.due_at, "reason": event.reason}
     for part in BOTH:
         await tell(unit, event, part, facts, context=_placement(event))
+
+
+@react.to(TimesheetUnanswered, needs=people("employer"))
+async def remind_of_hours(event: TimesheetUnanswered, unit: Unit) -> None:
+    facts: dict[str, Fact] = {"minutes": event.minutes, "answer_by": event.answer_by}
+    await tell(unit, event, "employer", facts, context=_placement(event), until=event.answer_by)
+
+
+@react.to(TimesheetEscalated, needs=people(*BOTH))
+async def tell_of_waiting_dispute(event: TimesheetEscalated, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"settle_by": event.settle_by}, context=_placement(event))
+
+
+@react.to(TimesheetLapsed, needs=people(*BOTH))
+async def tell_of_lapsed_dispute(event: TimesheetLapsed, unit: Unit) -> None:
+    for part in BOTH:
+        await tell(unit, event, part, {"minutes": event.minutes}, context=_placement(event))
 
 
 @react.to(TimesheetDisputed, needs=people("worker"))
@@ -236,15 +276,32 @@ async def tell_of_contested_pay(event: PayContested, unit: Unit) -> None:
 # --- cases and sanctions ---------------------------------------------------------------------------------------------
 
 
-def _of_case(event: CaseOpened | CaseClosed) -> tuple[Part, ...]:
-    """An employer hears of arrears, which it can mend. Of other cases the desk tells it when the worker is safe."""
-    return BOTH if event.kind == "arrears" and event.employer_id else ("worker",)
+def _of_case(event: CaseOpened | CaseAdvanced | CaseInvited | CaseEscalated | CaseClosed) -> tuple[Part, ...]:
+    """An employer hears of arrears, which it can mend, and of another case once the desk has asked it to mediation."""
+    concerned = event.kind == "arrears" or (not isinstance(event, CaseOpened) and event.employer_concerned)
+    return BOTH if concerned and event.employer_id else ("worker",)
 
 
 @react.to(CaseOpened, needs=lambda event: people(*_of_case(event))(event))
 async def tell_of_opened_case(event: CaseOpened, unit: Unit) -> None:
     for part in _of_case(event):
         await tell(unit, event, part, {"receipt": event.receipt, "kind": event.kind})
+
+
+@react.to(CaseAdvanced, needs=lambda event: people(*_of_case(event))(event))
+async def tell_of_advanced_case(event: CaseAdvanced, unit: Unit) -> None:
+    """A case may come to a state again, so that each step is a message of its own."""
+    with_whom = f"-{event.referred_to}" if event.state in ("referred", "taken-up") else ""
+    for part in _of_case(event):
+        facts: dict[str, Fact] = {"receipt": event.receipt, "state": f"{event.state}{with_whom}"}
+        await tell(unit, event, part, facts, turn=f":{event.step}")
+
+
+@react.to(CaseInvited, needs=lambda event: people(*_of_case(event))(event))
+async def tell_of_invitation(event: CaseInvited, unit: Unit) -> None:
+    for part in _of_case(event):
+        facts: dict[str, Fact] = {"receipt": event.receipt, "to": event.to, "starts_at": event.starts_at}
+        await tell(unit, event, part, facts, turn=f":{event.step}", until=event.starts_at)
 
 
 @react.to(CaseClosed, needs=lambda event: people(*_of_case(event))(event))
@@ -254,12 +311,13 @@ async def tell_of_closed_case(event: CaseClosed, unit: Unit) -> None:
         await tell(unit, event, part, facts)
 
 
-@react.to(CaseEscalated, needs=people("worker"))
+@react.to(CaseEscalated, needs=lambda event: people(*_of_case(event))(event))
 async def tell_of_escalated_case(event: CaseEscalated, unit: Unit) -> None:
     """Each time limit that passes is a message of its own, also when one of its name passes again."""
     turn = f":{event.limit}.{event.due_at:%Y%m%dT%H%M%S}"
     facts: dict[str, Fact] = {"receipt": event.receipt, "limit": event.limit, "due_at": event.due_at}
-    await tell(unit, event, "worker", facts, turn=turn)
+    for part in _of_case(event):
+        await tell(unit, event, part, facts, turn=turn)
 
 
 @react.to(SanctionSet)
@@ -271,6 +329,15 @@ async def tell_of_sanction(event: SanctionSet, unit: Unit) -> None:
 @react.to(SanctionLifted)
 async def tell_of_lifted_sanction(event: SanctionLifted, unit: Unit) -> None:
     await tell(unit, event, event.party, {"reason": event.reason}, person=event.party_id)
+
+
+@react.to(ReliabilityChanged)
+async def tell_of_points(event: ReliabilityChanged, unit: Unit) -> None:
+    """Of what was taken, and given back. What good work gives is in the ledger."""
+    if event.points < 0 or event.because:
+        what = f"back-{event.because}" if event.because else event.rule
+        facts: dict[str, Fact] = {"what": what, "points": f"{event.points:+d}", "score": event.score}
+        await tell(unit, event, event.party, facts, person=event.party_id)
 
 
 # --- employers and their gigs ----------------------------------------------------------------------------------------
@@ -359,9 +426,16 @@ async def tell_of_closed_gig(event: GigClosed, unit: Unit) -> None:
 # --- alerts and notices ----------------------------------------------------------------------------------------------
 
 
-@react.to(WorkerCheckedIn, needs=lambda event: [(Presence, event.presence_id)])
+@react.to(AccountErased)
+async def forget(event: AccountErased, unit: Unit) -> None:
+    await erase(unit, PERSONAL, event.account_id)
+
+
+@react.to(WorkerCheckedIn, needs=lambda event: [(Presence, event.presence_id), (PersonKey, event.worker_id)])
 async def remember_presence(event: WorkerCheckedIn, unit: Unit) -> None:
     """Whoever comes near an alert that lasts is told of it, as those were who had been there before."""
+    if await erased(unit, event.worker_id):
+        return
     lat, lon = h3.cell_to_latlng(event.cell)
     presence = await unit.get(Presence, event.presence_id)
     where = {"type": "Point", "coordinates": [lon, lat]}
@@ -385,6 +459,21 @@ async def spread(timer: Timer, unit: Unit) -> None:
     await spread_alert(unit, timer)
 
 
+@react.at("alert-withdrawal")
+async def spread_withdrawn(timer: Timer, unit: Unit) -> None:
+    await spread_withdrawal(unit, timer)
+
+
 @react.at("notice")
 async def spread_to_group(timer: Timer, unit: Unit) -> None:
     await spread_notice(unit, timer)
+
+
+@react.to(ArticlePublished)
+async def tell_of_article(event: ArticlePublished, unit: Unit) -> None:
+    announce_article(unit, event)
+
+
+@react.at("article")
+async def spread_to_groups(timer: Timer, unit: Unit) -> None:
+    await spread_article(unit, timer)

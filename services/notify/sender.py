@@ -10,23 +10,36 @@ import httpx
 import structlog
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 
+from services.notify import push
 from services.notify.channels import (
     TIMEOUT_SECONDS,
     Channel,
+    Gone,
     Rejected,
     SmsGateway,
     Smtp,
     VoiceGateway,
     Webhook,
+    WebPush,
+    WeChat,
     WeComRobot,
     webhook_client,
 )
 from services.notify.domain import Via
-from services.notify.store import Contact, Delivery, Message, deliveries_due, load_with_contexts, texts_of
-from services.notify.telling import ending, fall_back
+from services.notify.store import (
+    Contact,
+    Delivery,
+    Message,
+    deliveries_due,
+    keep_or_delete,
+    load_with_contexts,
+    texts_of,
+)
+from services.notify.telling import ending, fall_back, put_off_in_quiet_hours
 from services.notify.texts import digest
 from shared import clock
 from shared.faults import fault_point
+from shared.sealed import PersonalSealer, PersonKey, Shredded
 from shared.sending import AT_ONCE, LEASE, Retry, pause, send_in_lanes
 from shared.service import Runtime
 from shared.settings import Settings
@@ -57,19 +70,20 @@ class Sender:
         """Take deliveries that are due; nobody else takes them before the lease ends."""
 
         async def take(unit: Unit) -> list[Delivery]:
-            due = await deliveries_due(unit, AT_ONCE)
+            due = await put_off_in_quiet_hours(unit, await deliveries_due(unit, AT_ONCE))
             for delivery in due:
                 delivery.attempts += 1
                 delivery.due_at = unit.now + LEASE
                 unit.save(delivery)
-            return due
+            return list(due)
 
         return await self._store.transact(take)
 
     async def deliver(self, claimed: Sequence[Delivery]) -> None:
         """Send what was claimed side by side, and mark what has ended while the rest goes on."""
         unit = self._store.reading()
-        await unit.load(Contact, [delivery.person_id for delivery in claimed])
+        for kind in (Contact, PersonKey):
+            await unit.load(kind, [delivery.person_id for delivery in claimed])
         await load_with_contexts(unit, [id for each in claimed for id in (each.message_id, *each.gathers)])
         sending = {asyncio.create_task(self._send(delivery, unit)) for delivery in claimed}
         try:
@@ -83,12 +97,13 @@ class Sender:
         """Hand one message over; how that ended, or None for what nobody foresaw: it falls due with its lease."""
         attributes: dict[str, str | int] = {"notify.channel": delivery.channel, "notify.attempt": delivery.attempts}
         with span_from(self._tracer, f"send {delivery.channel}", delivery.trace, SpanKind.CLIENT, attributes) as span:
+            gone: list[str] = []
             try:
-                reason = await self._hand_over(delivery, loaded)
+                reason = await self._hand_over(delivery, loaded, gone)
             except Retry as again:
                 log.warning("channel did not take a message", channel=delivery.channel, trouble=again.trouble)
                 span.set_status(Status(StatusCode.ERROR, again.trouble))
-                return _End(delivery, span, again=again)
+                return _End(delivery, span, again=again, gone=gone)
             except Exception as error:
                 log.error("delivery left to its lease", delivery_id=delivery.id, exc_info=error)
                 span.set_status(Status(StatusCode.ERROR, type(error).__name__))
@@ -96,28 +111,43 @@ class Sender:
             if reason:
                 span.set_status(Status(StatusCode.ERROR, reason))
             fault_point("sent_before_marked", reason is None)
-            return _End(delivery, span, reason=reason)
+            return _End(delivery, span, reason=reason, gone=gone)
 
-    async def _hand_over(self, delivery: Delivery, loaded: Unit) -> str | None:
-        """Returns why it never can be handed over. Raises `Retry`."""
+    async def _hand_over(self, delivery: Delivery, loaded: Unit, gone: list[str]) -> str | None:
+        """Returns why it never can be handed over. Raises `Retry`. `gone` gets the places that are no more.
+
+        Where a channel has several places it is enough that one takes it: the others are the same person's.
+        """
         if clock.now() >= delivery.give_up_at:
             return "too-late"
         contact = await loaded.get(Contact, delivery.person_id)
-        point = contact.point(delivery.channel) if contact else None
+        points = contact.of(delivery.channel) if contact else []
         messages = [await loaded.get(Message, id) for id in delivery.gathers or [delivery.message_id]]
         known = [message for message in messages if message]
-        if point is None or not known:
+        if not points or not known:
             return "contact-withdrawn"
         if delivery.channel not in self.channels:
             return "no-channel"
-        texts = await texts_of(loaded, known, point.language, self._zone)
-        text = digest(texts, point.language) if len(texts) > 1 else texts[0]
-        address = self._sealer.open(point.sealed, subject=delivery.person_id, field="address")
-        try:
-            await self.channels[delivery.channel].send(address, text, delivery.id)
-        except Rejected:
-            return "rejected"
-        return None
+        taken, again, people = False, None, PersonalSealer(self._sealer, loaded)
+        for point in points:
+            texts = await texts_of(loaded, known, point.language, self._zone)
+            text = digest(texts, point.language) if len(texts) > 1 else texts[0]
+            try:
+                address = await people.open(point.sealed, of=delivery.person_id, field="address")
+            except Shredded:
+                return "contact-withdrawn"
+            try:
+                await self.channels[delivery.channel].send(address, text, delivery.id)
+                taken = True
+            except Gone:
+                gone.append(point.blind)
+            except Rejected:
+                pass
+            except Retry as retry:
+                again = retry
+        if again and not taken:
+            raise again
+        return None if taken else "rejected"
 
     async def _mark(self, ends: Sequence["_End"]) -> None:
         """Note how deliveries ended, and say so once; what is worth another try falls due after a pause."""
@@ -125,6 +155,9 @@ class Sender:
         async def mark(unit: Unit) -> None:
             await unit.load(Delivery, [end.delivery.id for end in ends])
             for end in ends:
+                if end.gone and (contact := await unit.get(Contact, end.delivery.person_id)):
+                    contact.drop([(end.delivery.channel, blind) for blind in end.gone])
+                    keep_or_delete(unit, contact)
                 kept = await unit.get(Delivery, end.delivery.id)
                 if kept is None or kept.state != "waiting":
                     continue
@@ -153,12 +186,16 @@ class Sender:
 
 @dataclass(frozen=True)
 class _End:
-    """How one try ended: handed over, failed for a `reason`, or to be tried `again`. The trace goes on from `span`."""
+    """How one try ended: handed over, failed for a `reason`, or to be tried `again`. The trace goes on from `span`.
+
+    `gone` are the blind indexes of the person's points at which nobody is any more.
+    """
 
     delivery: Delivery
     span: Span
     reason: str | None = None
     again: Retry | None = None
+    gone: Sequence[str] = ()
 
 
 def channels_of(settings: Settings, client: httpx.AsyncClient, to_webhooks: httpx.AsyncClient) -> dict[Via, Channel]:
@@ -167,7 +204,18 @@ def channels_of(settings: Settings, client: httpx.AsyncClient, to_webhooks: http
         "sms": SmsGateway(settings.sms_url, client),
         "webhook": Webhook(to_webhooks, local=settings.webhooks_may_be_local),
         "wecom": WeComRobot(settings.wecom_url, client),
+        "push": WebPush(to_webhooks, push.sender_of(settings), local=settings.webhooks_may_be_local),
     }
+    if settings.wechat_app_id:
+        channels["wechat"] = WeChat(
+            settings.wechat_url,
+            client,
+            app_id=settings.wechat_app_id,
+            secret=settings.wechat_secret.get_secret_value(),
+            template=settings.wechat_template,
+            field=settings.wechat_field,
+            link=settings.wechat_link,
+        )
     if settings.voice_url:
         channels["voice"] = VoiceGateway(settings.voice_url, client)
     if settings.smtp_url.get_secret_value():

@@ -1,6 +1,6 @@
 """What notify remembers: how to reach a person, what it told them, and what is still on its way to their phone."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, Literal
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, model_validator
 from pymongo import IndexModel
 
-from services.notify.domain import EARTH_M, Via
+from services.notify.domain import EARTH_M, SEVERAL, Via
 from services.notify.rules import SHIPPED, Rules
 from services.notify.texts import Fact, Facts, Language, Part, say
 from shared.contracts.notify import AlertKind
@@ -19,12 +19,14 @@ from shared.unit import Document, Unit
 
 MESSAGE_DAYS = 180
 DELIVERY_DAYS = 30
+PLACES_EACH = 10
 
 
 class Point(BaseModel):
     """Where one channel reaches a person, with their consent: an address, sealed under the person's id.
 
-    A webhook's address carries the secret that its posts are signed with, behind a `#`: a fragment is never sent.
+    Behind a `#`, as a fragment is never sent, a webhook's address carries the secret that its posts are signed with,
+    and that of a browser's push service the two keys of the subscription, joined by a dot.
     """
 
     channel: Via
@@ -35,7 +37,10 @@ class Point(BaseModel):
 
 
 class Contact(Document):
-    """A person's contact points, one for each channel, sealed. The id is the person's; who has none has no contact."""
+    """A person's contact points, sealed: one for each channel, and of web push one for each browser.
+
+    The id is the person's; who has none has no contact.
+    """
 
     collection = "contacts"
     indexes: ClassVar = [IndexModel("points.blind")]
@@ -54,14 +59,30 @@ class Contact(Document):
         """The language in which they read what is not sent to a certain point."""
         return self.points[0].language
 
-    def point(self, channel: Via) -> Point | None:
-        return next((point for point in self.points if point.channel == channel), None)
+    def of(self, channel: Via) -> list[Point]:
+        return [point for point in self.points if point.channel == channel]
 
     def put(self, point: Point) -> None:
-        """Take the place of the channel's point before, or come behind the others."""
-        self.points = [point if each.channel == point.channel else each for each in self.points]
-        if point not in self.points:
-            self.points.append(point)
+        """Take the place of the channel's point before, or come behind the others.
+
+        Where a channel has several it takes its own place; of more than `PLACES_EACH` the oldest goes.
+        """
+
+        def replaced(each: Point) -> bool:
+            same = channel not in SEVERAL or each.blind == point.blind
+            return each.channel == channel and same
+
+        channel = point.channel
+        if any(replaced(each) for each in self.points):
+            self.points = [point if replaced(each) else each for each in self.points]
+            return
+        self.points.append(point)
+        for oldest in self.of(channel)[:-PLACES_EACH]:
+            self.points.remove(oldest)
+
+    def drop(self, points: Collection[tuple[Via, str]]) -> None:
+        """Take away points by their channel and blind index: one phone may be two of them."""
+        self.points = [point for point in self.points if (point.channel, point.blind) not in points]
 
 
 class Preferences(Document):
@@ -104,6 +125,9 @@ class Message(Document):
     collection = "messages"
     indexes: ClassVar = [
         IndexModel([("person_id", 1), ("sequence", 1)], unique=True),
+        IndexModel(
+            [("refs.alert_id", 1), ("person_id", 1)], partialFilterExpression={"refs.alert_id": {"$exists": True}}
+        ),
         IndexModel("at", expireAfterSeconds=MESSAGE_DAYS * 86_400),
     ]
 
@@ -122,14 +146,17 @@ class Delivery(Document):
 
     `due_at` is when it is tried next; whoever tries moves it on first, so that it is not tried by two at once.
 
-    `made`: the provider took it; `delivered`: and says that it arrived; `spared`: it stood in for one that did.
+    `made`: the provider took it; `delivered`: and says that it arrived; `spared`: it stood in for one that did, or what
+    it says was withdrawn.
     `others` are the channels that stand in, in their order; each gives up after `patience_seconds` while there are any,
-    and the last at `until`. `gathers` are the messages of a digest, of which `message_id` is the first.
+    and the last at `until`; `worth_until` is the message's own end, if it has one. `gathers` are the messages of a
+    digest, of which `message_id` is the first.
     """
 
     collection = "deliveries"
     indexes: ClassVar = [
         IndexModel([("state", 1), ("due_at", 1)]),
+        IndexModel("person_id"),
         IndexModel("at", expireAfterSeconds=DELIVERY_DAYS * 86_400),
     ]
 
@@ -147,6 +174,7 @@ class Delivery(Document):
     others: list[Via] = []
     patience_seconds: int = 0
     until: datetime | None = None
+    worth_until: datetime | None = None
     gathers: list[str] = []
 
 
@@ -198,7 +226,10 @@ class Member(Document):
 
 
 class Alert(Document):
-    """A warning to those near a place while it lasts. Its text is public: a clerk wrote it for everybody."""
+    """A warning to those near a place while it lasts. Its text is public: a clerk wrote it for everybody.
+
+    `withdrawn_at`: it was taken back.
+    """
 
     collection = "alerts"
     indexes: ClassVar = [IndexModel("until")]
@@ -213,6 +244,10 @@ class Alert(Document):
     at: datetime
     until: datetime
     by: str
+    withdrawn_at: datetime | None = None
+
+    def lasts(self, now: datetime) -> bool:
+        return now < self.until and self.withdrawn_at is None
 
 
 class Notice(Document):
@@ -262,6 +297,19 @@ async def last_of(unit: Unit, people: Iterable[str]) -> dict[str, int]:
     return {box.id: box.last for box in await unit.find(Mailbox, {"_id": {"$in": list(people)}})}
 
 
+async def others_at(unit: Unit, person_id: str, blind: str) -> list[Contact]:
+    """The contacts of other people that have the same point."""
+    return await unit.find(Contact, {"points.blind": blind, "_id": {"$ne": person_id}})
+
+
+def keep_or_delete(unit: Unit, contact: Contact) -> None:
+    """A contact whose points were taken away; who has none left has no contact."""
+    if contact.points:
+        unit.save(contact)
+    else:
+        unit.delete(contact)
+
+
 async def deliveries_due(unit: Unit, limit: int) -> list[Delivery]:
     query = {"state": "waiting", "due_at": {"$lte": unit.now}}
     return await unit.find(Delivery, query, sort=[("due_at", 1)], limit=limit)
@@ -307,6 +355,26 @@ async def members_of(unit: Unit, station_id: str, after: str, limit: int) -> lis
     return [each.person_id for each in await unit.find(Member, query, sort=[("person_id", 1)], limit=limit)]
 
 
+async def people_in_groups(unit: Unit, after: str, limit: int) -> list[str]:
+    """Everybody in any station's group, each once, by id, beginning behind one."""
+    rows = await unit.aggregate(
+        Member,
+        [
+            {"$match": {"person_id": {"$gt": after}}},
+            {"$group": {"_id": "$person_id"}},
+            {"$sort": {"_id": 1}},
+            {"$limit": limit},
+        ],
+    )
+    return [row["_id"] for row in rows]
+
+
 async def alerts_on(unit: Unit) -> list[Alert]:
     """The alerts that last, the oldest first."""
-    return await unit.find(Alert, {"until": {"$gt": unit.now}}, sort=[("at", 1)])
+    return await unit.find(Alert, {"until": {"$gt": unit.now}, "withdrawn_at": None}, sort=[("at", 1)])
+
+
+async def people_told(unit: Unit, alert: Alert, after: str, limit: int) -> list[str]:
+    """Who was told of an alert, by id, beginning behind one."""
+    query = {"refs.alert_id": alert.id, "kind": "alert-raised", "person_id": {"$gt": after}}
+    return [each.person_id for each in await unit.find(Message, query, sort=[("person_id", 1)], limit=limit)]

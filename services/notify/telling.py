@@ -3,25 +3,26 @@
 Nothing is sent here. What is saved is a delivery with a due time, for the sender to claim.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from opentelemetry import propagate
 
-from services.notify.domain import Via, about, after_quiet, kind_of, next_time, ways
-from services.notify.rules import hour
+from services.notify.domain import ORDER, Via, about, after_quiet, kind_of, next_time, ways
+from services.notify.rules import Rules, hour
 from services.notify.store import RULES, Contact, Delivery, Mailbox, Message, Preferences, zone
 from services.notify.texts import TEMPLATES, Fact, Part
 from shared.contracts import Event
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.rules import COUNTRY
+from shared.sealed import PersonKey, erased
 from shared.unit import Document, Unit
 
 GIVE_UP_AFTER = timedelta(hours=6)
 """A message that could not be sent for so long is of no more use outside; it stays in the person's list."""
 
 GATHERED_AT_MOST = 50
-REFS = ("offer_id", "gig_id", "placement_id", "alert_id", "notice_id")
+REFS = ("offer_id", "gig_id", "placement_id", "case_id", "alert_id", "notice_id", "article_id")
 
 
 async def tell(
@@ -34,6 +35,7 @@ async def tell(
     turn: str = "",
     context: str | None = None,
     until: datetime | None = None,
+    outside: bool = True,
 ) -> None:
     """Save one message for one person about one event, and its delivery if they wish to be told outside too.
 
@@ -44,7 +46,7 @@ async def tell(
     person = person or str(getattr(event, f"{part}_id"))
     identity = f"{about(event)}{turn}"
     key = f"{identity}:{person}"
-    if await unit.get(Message, key):
+    if await unit.get(Message, key) or await erased(unit, person):
         return
     mailbox = await unit.get(Mailbox, person) or Mailbox(id=person)
     mailbox.last += 1
@@ -62,12 +64,13 @@ async def tell(
     )
     unit.save(message)
     unit.nudge(person)
-    await _send_outside(unit, message, mailbox, identity, until)
+    if outside:
+        await _send_outside(unit, message, mailbox, identity, until)
 
 
 def needed(person: str) -> Iterable[tuple[type[Document], str]]:
     """What telling a person needs, beside the message itself."""
-    return ((Mailbox, person), (Contact, person), (Preferences, person))
+    return ((Mailbox, person), (Contact, person), (Preferences, person), (PersonKey, person))
 
 
 async def _send_outside(unit: Unit, message: Message, mailbox: Mailbox, about: str, until: datetime | None) -> None:
@@ -79,14 +82,11 @@ async def _send_outside(unit: Unit, message: Message, mailbox: Mailbox, about: s
     contact = await unit.get(Contact, message.person_id)
     if contact is None or not template.outward:
         return
-    wishes = await unit.get(Preferences, message.person_id) or Preferences(id=message.person_id)
-    channels = ways([point.channel for point in contact.points], wishes.order, wishes.channels, message.kind)
+    wishes = await _wishes(unit, message.person_id)
+    channels = ways({point.channel for point in contact.points}, wishes.order, wishes.channels, message.kind)
     if not channels:
         return
-    due_at, patience = unit.now, 0
-    today = f"{unit.now.astimezone(zone()):%Y-%m-%d}"
-    if mailbox.day != today:
-        mailbox.day, mailbox.outward = today, 0
+    due_at, most, patience = unit.now, None, 0
     if not template.urgent or len(channels) > 1:
         rules = await RULES.of(unit, COUNTRY)
         patience = rules.fallback_seconds
@@ -94,10 +94,13 @@ async def _send_outside(unit: Unit, message: Message, mailbox: Mailbox, about: s
             await _gather(unit, message, channels, next_time(unit.now, hour(rules.digest_at), zone()), patience)
             return
         if not template.urgent:
-            if mailbox.outward >= rules.most_a_day:
-                return
-            begins, ends = wishes.quiet_from or rules.quiet_from, wishes.quiet_until or rules.quiet_until
-            due_at = after_quiet(unit.now, hour(begins), hour(ends), zone())
+            due_at, most = _after_quiet(unit.now, wishes, rules), rules.most_a_day
+    # What waits for the morning is of the morning's day; in the night before, the count is that day's already.
+    day = f"{due_at.astimezone(zone()):%Y-%m-%d}"
+    if day > mailbox.day:
+        mailbox.day, mailbox.outward = day, 0
+    if most is not None and mailbox.outward >= most:
+        return
     mailbox.outward += 1
     _save_delivery(
         unit,
@@ -108,9 +111,45 @@ async def _send_outside(unit: Unit, message: Message, mailbox: Mailbox, about: s
         channels=channels,
         due_at=due_at,
         until=min(filter(None, (until, due_at + GIVE_UP_AFTER))),
+        worth_until=until,
         patience_seconds=patience,
         urgent=template.urgent,
     )
+
+
+async def _wishes(unit: Unit, person_id: str) -> Preferences:
+    return await unit.get(Preferences, person_id) or Preferences(id=person_id)
+
+
+def _after_quiet(at: datetime, wishes: Preferences, rules: Rules) -> datetime:
+    begins, ends = wishes.quiet_from or rules.quiet_from, wishes.quiet_until or rules.quiet_until
+    return after_quiet(at, hour(begins), hour(ends), zone())
+
+
+async def put_off_in_quiet_hours(unit: Unit, due: Sequence[Delivery]) -> Sequence[Delivery]:
+    """What of the deliveries due may go out now; the rest waits for the end of its person's quiet hours.
+
+    Whatever made it due in the night: a channel that fell back, another try, or a day on which nobody sent.
+    """
+    can_wait = [delivery for delivery in due if not delivery.urgent]
+    if not can_wait:
+        return due
+    rules = await RULES.of(unit, COUNTRY)
+    await unit.load(Preferences, [delivery.person_id for delivery in can_wait])
+    for delivery in can_wait:
+        morning = _after_quiet(unit.now, await _wishes(unit, delivery.person_id), rules)
+        if morning == unit.now:
+            continue
+        waits = morning - unit.now
+        delivery.due_at = morning
+        delivery.give_up_at += waits
+        if delivery.until:
+            delivery.until += waits
+        if delivery.worth_until:
+            delivery.give_up_at = min(delivery.give_up_at, delivery.worth_until)
+            delivery.until = min(delivery.until or delivery.worth_until, delivery.worth_until)
+        unit.save(delivery)
+    return [delivery for delivery in due if delivery.due_at <= unit.now]
 
 
 async def _gather(
@@ -155,6 +194,7 @@ def _save_delivery(
     patience_seconds: int,
     urgent: bool = False,
     gathers: Iterable[str] = (),
+    worth_until: datetime | None = None,
 ) -> None:
     """The delivery by the first of these channels, which knows the others."""
     channel, *others = channels
@@ -174,6 +214,7 @@ def _save_delivery(
         others=others,
         patience_seconds=patience_seconds,
         until=until,
+        worth_until=worth_until,
         gathers=list(gathers),
     )
     unit.save(delivery)
@@ -209,6 +250,7 @@ async def fall_back(unit: Unit, delivery: Delivery, due_at: datetime) -> None:
             patience_seconds=delivery.patience_seconds,
             urgent=delivery.urgent,
             gathers=delivery.gathers,
+            worth_until=delivery.worth_until,
         )
     elif known.state == "waiting" and not known.attempts and due_at < known.due_at:
         known.due_at = due_at
@@ -221,6 +263,17 @@ async def stand_down(unit: Unit, delivery: Delivery) -> None:
     if known and known.state == "waiting" and not known.attempts:
         known.state = "spared"
         unit.save(known)
+
+
+async def call_back(unit: Unit, message_id: str) -> bool:
+    """A message is wrong: what of it is not under way stays. Whether it went outside, or may have."""
+    deliveries = [await unit.get(Delivery, f"{message_id}:{way}") for way in ORDER]
+    known = [delivery for delivery in deliveries if delivery]
+    for delivery in known:
+        if delivery.state == "waiting" and not delivery.attempts:
+            delivery.state = "spared"
+            unit.save(delivery)
+    return any(delivery.state != "spared" for delivery in known)
 
 
 def ending(delivery: Delivery, reason: str | None, at: datetime) -> DeliveryMade | DeliveryFailed:

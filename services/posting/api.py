@@ -19,7 +19,7 @@ from shared.districts import GivenDistrict
 from shared.http import InSealer, InUnit, Routes
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.unit import Unit
 
 routes = Routes("posting")
@@ -69,12 +69,12 @@ class EmployerView(BaseModel):
     revision: int
 
     @classmethod
-    def of(cls, employer: Employer, sealer: Sealer, now: datetime) -> Self:
+    async def of(cls, employer: Employer, sealer: PersonalSealer, now: datetime) -> Self:
         lapsed = employer.status == "verified" and employer.checked_until(now) is None
         return cls(
             employer_id=employer.id,
             status="lapsed" if lapsed else employer.status,
-            contact_name=sealer.open(employer.contact, subject=employer.id, field="contact_name"),
+            contact_name=await sealer.open(employer.contact, of=employer.id, field="contact_name"),
             **employer.model_dump(include={"reason", "verified_until", *EmployerForm.model_fields, "revision"}),
         )
 
@@ -107,11 +107,11 @@ async def register(form: EmployerForm, caller: auth.Employer, unit: InUnit, seal
     if holder is not None and holder.id != caller.id:
         raise Conflict("credit-code-taken", CODE_TAKEN)
     details = form.model_dump(exclude={"contact_name"})
-    contact = sealer.seal(form.contact_name, subject=caller.id, field="contact_name")
+    contact = await sealer.seal(form.contact_name, of=caller.id, field="contact_name")
     employer = await unit.get(Employer, caller.id) or Employer(id=caller.id, contact=contact, **details)
     employer.contact = contact
     lifecycle.submit(unit, employer, details)
-    return EmployerView.of(employer, sealer, unit.now)
+    return await EmployerView.of(employer, sealer, unit.now)
 
 
 @routes.get("/employers/me")
@@ -119,7 +119,7 @@ async def my_registration(caller: auth.Employer, unit: InUnit, sealer: InSealer)
     employer = await unit.get(Employer, caller.id)
     if employer is None:
         raise Missing(EMPLOYER)
-    return EmployerView.of(employer, sealer, unit.now)
+    return await EmployerView.of(employer, sealer, unit.now)
 
 
 @routes.get("/employers")
@@ -135,7 +135,8 @@ async def employers_to_check(
     """Employers of a status in the clerk's districts, by id."""
     districts = None if caller.role == "operator" else caller.districts
     found = await store.employers(unit, status, districts, after=after, limit=limit + 1)
-    items = [EmployerView.of(employer, sealer, unit.now) for employer in found[:limit]]
+    await sealer.load(employer.id for employer in found)
+    items = [await EmployerView.of(employer, sealer, unit.now) for employer in found[:limit]]
     return EmployerPage(items=items, next=items[-1].employer_id if len(found) > limit else None)
 
 
@@ -160,7 +161,7 @@ async def decide(
         await lifecycle.suspend(unit, employer, "rejected", decision.reason)
     else:
         raise Invalid("reason", REASON_NEEDED)
-    return EmployerView.of(employer, sealer, unit.now)
+    return await EmployerView.of(employer, sealer, unit.now)
 
 
 # --- gigs ----------------------------------------------------------------------------------------------------------
@@ -253,8 +254,9 @@ async def amend_gig(
 ) -> GigView | ReviewView:
     """Change an open gig before its shift begins; the district stays. 202 as for a post: the gig stays as it is.
 
-    409 `gig-closed`, `gig-full`, `gig-started`, `gig-changed` (`revision` is not the current one) or
-    `headcount-below-placed`; 403 and 422 as for a post.
+    409 `gig-closed`, `gig-full`, `gig-started`, `gig-changed` (`revision` is not the current one),
+    `headcount-below-placed`, or `employer-sanctioned` for what would hire more; 403 and 422 as for a post. A sanctioned
+    employer may close a gig, hire fewer and for less long, and put its words right.
     """
     gig = await _own_gig(unit, gig_id, caller)
     employer, _ = intake.verified(await unit.get(Employer, caller.id), unit.now)

@@ -2,7 +2,6 @@
 
 import math
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -138,6 +137,16 @@ def broken_rules(
     return tuple(faults)
 
 
+MAY_CHANGE = frozenset({"employer_name", "title", "content", "hazards", "headcount", "valid_until"})
+"""What of a gig can be other without it being another gig: its words, and downwards how many it hires and how long."""
+
+
+def hires_more(before: GigTerms, after: GigTerms) -> bool:
+    """True when an amendment hires more people, for longer, or for another gig: other work, place, time or pay."""
+    others = after.model_dump(exclude=set(MAY_CHANGE)) != before.model_dump(exclude=set(MAY_CHANGE))
+    return others or after.headcount > before.headcount or after.valid_until > before.valid_until
+
+
 def written(moment: datetime) -> str:
     """A UTC time as RFC 3339 to the second, such as 2026-11-22T22:00:00Z."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -152,24 +161,6 @@ EARTH_M = 6_378_100
 def metres(a: tuple[float, float], b: tuple[float, float]) -> float:
     """The great-circle distance of two (lat, lon)."""
     return float(h3.great_circle_distance(a, b, unit="rads")) * EARTH_M
-
-
-def plain_text(text: str) -> str:
-    """A text as search compares it: one width of letters and figures (NFKC), no capitals."""
-    return unicodedata.normalize("NFKC", text).casefold()
-
-
-def pairs_of(text: str) -> list[str]:
-    """Every two characters that stand side by side in a plain text; the last of a run between blanks stands alone.
-
-    So each character begins one of them, and a word of the text has all its pairs among them.
-    """
-    return sorted({run[at : at + 2] for run in text.split() for at in range(len(run))})
-
-
-def pairs_within(word: str) -> list[str]:
-    """The pairs that a text with this word in it has; none for a single character."""
-    return list(dict.fromkeys(word[at : at + 2] for at in range(len(word) - 1)))
 
 
 def nearest_rank(posts_by_fen: Mapping[int, int], share: float) -> int | None:

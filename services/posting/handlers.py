@@ -3,11 +3,15 @@
 import re
 
 from services.posting import intake, lifecycle, sanctions
-from services.posting.store import RULES, Agency, Employer, Gig, Offered, Placement, Sanction, offered_id
+from services.posting.personal import PERSONAL
+from services.posting.store import RULES, Agency, Employer, Gig, Offered, Placement, offered_id
+from shared import sanctions as heard
 from shared.contracts.agencies import GigOffered
+from shared.contracts.identity import AccountErased
 from shared.contracts.matching import PlacementCancelled, PlacementMade
 from shared.contracts.posting import FeedAnswered, FeedFault
 from shared.contracts.rights import SanctionLifted, SanctionSet
+from shared.personal import erase
 from shared.problems import Fault, Problem
 from shared.reactions import Reactions
 from shared.unit import Document, Timer, Unit
@@ -27,6 +31,13 @@ async def take_seat(event: PlacementMade, unit: Unit) -> None:
 @react.to(PlacementCancelled, needs=_gig_and_placement)
 async def free_seat(event: PlacementCancelled, unit: Unit) -> None:
     await lifecycle.count_placement(unit, event.gig_id, event.placement_id, stands=False)
+
+
+@react.to(AccountErased)
+async def forget(event: AccountErased, unit: Unit) -> None:
+    """An employer's open gigs are closed first, so that nobody is hired for one who has left."""
+    await lifecycle.leave(unit, event.account_id)
+    await erase(unit, PERSONAL, event.account_id)
 
 
 def _of_feed(event: GigOffered) -> tuple[tuple[type[Document], str], ...]:
@@ -56,18 +67,17 @@ def _said(fault: Fault, problem: Problem) -> FeedFault:
     return FeedFault(field=field, zh=text.say("zh", problem.facts), en=text.say("en", problem.facts))
 
 
-def _of_sanction(event: SanctionSet | SanctionLifted) -> tuple[tuple[type[Document], str], ...]:
-    return (Sanction, event.sanction_id), (Employer, event.party_id)
-
-
-@react.to(SanctionSet, needs=_of_sanction)
+@react.to(SanctionSet, needs=lambda event: [*heard.needed(event), (Employer, event.party_id)])
 async def refuse_posts(event: SanctionSet, unit: Unit) -> None:
-    await sanctions.hear(unit, event)
+    if event.party == "employer":
+        await sanctions.hear(unit, event)
 
 
-@react.to(SanctionLifted, needs=_of_sanction)
+@react.to(SanctionLifted, needs=heard.needed)
 async def allow_posts(event: SanctionLifted, unit: Unit) -> None:
-    await sanctions.end(unit, event)
+    """The employer may post again, if nothing else keeps it."""
+    if event.party == "employer":
+        await heard.end(unit, event)
 
 
 @react.at(lifecycle.GIG_EXPIRY)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from services.posting import lifecycle, reviews, sanctions, store
-from services.posting.domain import broken_rules
+from services.posting.domain import broken_rules, hires_more
 from services.posting.forms import GigForm, OfferForm, Withdrawal
 from services.posting.screening import screening
 from services.posting.store import Agency, Employer, Gig, Offered, Review, offered_id
@@ -58,7 +58,7 @@ def verified(employer: Employer | None, now: datetime) -> tuple[Employer, dateti
 async def submit(unit: Unit, employer: Employer | None, form: GigForm, *, origin: str | None = None) -> Gig | Review:
     """Open a gig, or hold it for a clerk. Raises `Problem`, with nothing done, when it may not stand."""
     employer, until = verified(employer, unit.now)
-    await sanctions.may_post(unit, employer.id)
+    await sanctions.may_hire(unit, employer)
     fields = form.model_dump(include=set(GigForm.model_fields) - {"district", "appeal"})
     terms = GigTerms(employer_id=employer.id, employer_name=employer.name, **fields)
     rules, floor = screening(), await store.floor_of(unit, form.district, terms)
@@ -82,6 +82,8 @@ async def revise(
     employer, until = verified(employer, unit.now)
     lifecycle.may_amend(unit, gig)
     terms = GigTerms.model_validate(gig.terms.model_dump() | {"employer_name": employer.name} | dict(changes))
+    if hires_more(gig.terms, terms):
+        await sanctions.may_hire(unit, employer)
     rules, floor = screening(), await store.floor_of(unit, gig.district, terms)
     policy = await store.RULES.of(unit, gig.district)
     floor_before = await store.floor_of(unit, gig.district, gig.terms)

@@ -105,6 +105,14 @@ async def suspend(
     unit.publish(EmployerSuspended(employer_id=employer.id, district=employer.district, reason=code))
 
 
+async def leave(unit: Unit, employer_id: str) -> None:
+    """The employer's account is erased: its gigs end, and nothing is timed for it any more."""
+    for gig in await gigs_not_closed(unit, employer_id):
+        close(unit, gig, "employer")
+    unit.cancel_timer(VERIFICATION_END, employer_id)
+    unit.cancel_timer(VERIFICATION_WARNING, employer_id)
+
+
 # --- gigs ----------------------------------------------------------------------------------------------------------
 
 

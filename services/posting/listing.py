@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.posting.domain import EARTH_M, metres, pairs_within, plain_text
+from services.posting.domain import EARTH_M, metres
 from services.posting.store import PAIRS, Gig, beginning, holding
 from shared.contracts.terms import Hiring, Instant
 from shared.districts import codes_of, of_today
+from shared.search import pairs_within, words_of
 from shared.unit import Unit
 
 Order = Literal["newest", "nearest", "best-pay"]
@@ -137,7 +138,7 @@ def _fitting(now: datetime, filters: Filters, around: Around | None) -> dict[str
 
 
 def _words(filters: Filters) -> list[str]:
-    return plain_text(filters.q or "").split()
+    return words_of(filters.q or "")
 
 
 def _with(word: str) -> dict[str, Any]:

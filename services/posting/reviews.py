@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from services.posting import lifecycle, sanctions
-from services.posting.domain import broken_rules
+from services.posting.domain import broken_rules, hires_more
 from services.posting.screening import Finding
 from services.posting.store import RULES, Employer, Gig, Review
 from shared import clock
@@ -93,8 +93,9 @@ async def approve(unit: Unit, review: Review, *, by: str) -> None:
     policy = await RULES.of(unit, review.district)
     if broken_rules(review.terms, policy, now=unit.now, verified_until=until, before=before):
         raise Conflict("review-out-of-date", OUT_OF_DATE)
+    if gig is None or hires_more(gig.terms, review.terms):
+        await sanctions.may_hire(unit, employer)
     if gig is None:
-        await sanctions.may_post(unit, employer.id)
         lifecycle.post(unit, employer, review.district, review.terms, gig_id=review.gig_id, origin=review.origin)
     else:
         lifecycle.may_amend(unit, gig)

@@ -4,19 +4,21 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from bson import Regex
 from pydantic import BaseModel
 from pymongo import ASCENDING, DESCENDING, GEOSPHERE, IndexModel
 
-from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus, pairs_of, plain_text
+from services.posting.domain import CloseReason, EmployerStatus, GigStatus, ReviewStatus
 from services.posting.rules import SHIPPED, Policy
 from services.posting.screening import Finding, Floor, Kind
 from services.posting.tables import OCCUPATIONS
 from shared.contracts.posting import GigTerms
 from shared.contracts.terms import fen_per_hour
 from shared.rulebook import RuleBook, RuleVersion
+from shared.sanctions import HeardSanction
+from shared.search import pairs_of, plain_text
 from shared.unit import Document, Unit
 
 _OPEN = {"status": "open"}
@@ -183,22 +185,6 @@ class Review(Document):
         return tuple(dict.fromkeys(finding.kind for finding in self.findings))
 
 
-class Sanction(Document):
-    """What rights decided against an employer, by the sanction's id. Once it is lifted, it stays so."""
-
-    collection = "sanctions"
-    indexes = (IndexModel("employer_id"),)
-
-    employer_id: str
-    kind: Literal["block", "suspend"]
-    since: datetime
-    until: datetime | None
-    lifted_at: datetime | None = None
-
-    def in_force(self, now: datetime) -> bool:
-        return self.lifted_at is None and (self.until is None or now < self.until)
-
-
 class Agency(Document):
     """Another agency that may post for employers who let it, in its districts. Its id is its account's."""
 
@@ -229,7 +215,7 @@ def offered_id(feed: str, origin_id: str) -> str:
     return f"{feed}/{origin_id}"
 
 
-DOCUMENTS = (Employer, Gig, Placement, Review, Sanction, Agency, Offered, RuleVersion)
+DOCUMENTS = (Employer, Gig, Placement, Review, HeardSanction, Agency, Offered, RuleVersion)
 
 RULES = RuleBook(Policy, SHIPPED)
 
@@ -271,11 +257,6 @@ async def gigs_of(unit: Unit, employer_id: str, *, after: str | None, limit: int
 
 async def gigs_not_closed(unit: Unit, employer_id: str) -> list[Gig]:
     return await unit.find(Gig, {"terms.employer_id": employer_id, "status": {"$ne": "closed"}})
-
-
-async def sanctions_of(unit: Unit, employer_id: str) -> list[Sanction]:
-    """Those of an employer that were not lifted."""
-    return await unit.find(Sanction, {"employer_id": employer_id, "lifted_at": None})
 
 
 async def reviews(

@@ -1,16 +1,15 @@
 """Rights over HTTP: a placement's agreement and cover, the worker's start and end, and pay until it is confirmed."""
 
-import asyncio
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlencode
 
 import orjson
 from fastapi import Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, cases, codes, document, domain, proofs, ratings
-from services.rights.rules import POLICY, Rules
+from services.rights import attendance, cases, codes, document, domain, proofs, ratings, reliability
+from services.rights.rules import POLICY, Rules, Side
 from services.rights.store import (
     RULES,
     Agreement,
@@ -26,7 +25,6 @@ from services.rights.store import (
     RefusedStart,
     Shift,
     ShiftStatus,
-    Side,
     may_read,
     readable,
 )
@@ -38,7 +36,7 @@ from shared.contracts.terms import Instant, PayMode, PayUnit, Period
 from shared.http import InSealer, InUnit, Routes, language_of, problem_response
 from shared.problems import Conflict, Invalid, Missing, Problem, Text
 from shared.rulebook import add_routes
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.sending import Trouble
 from shared.unit import Unit
 
@@ -84,16 +82,6 @@ ALREADY_PAID = Text("This pay is marked as paid already.", "该报酬已标记�
 ALREADY_CONFIRMED = Text("The worker has confirmed this pay already.", "劳动者已确认收到该报酬。")
 
 Voucher = Annotated[Caller, Depends(any_of("employer", "clerk", "operator"))]
-KEPT_APART = {
-    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cache-control": "private, no-store",
-}
-"""A page of people's words: nothing runs in it, and nobody keeps it but who asked."""
-DOCUMENT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {"text/html": {"schema": {"type": "string"}}, "application/pdf": {"schema": {"type": "string"}}}}
-}
 
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -282,13 +270,13 @@ async def read_agreement(placement_id: str, caller: Anyone, unit: InUnit) -> Agr
     return await _agreement_view(await _readable(unit, Agreement, placement_id, caller, AGREEMENT), unit)
 
 
-@routes.get("/agreements/{placement_id}/document", response_class=Response, responses=DOCUMENT)
+@routes.get("/agreements/{placement_id}/document", response_class=Response, responses=document.FORMATS)
 async def read_document(
     placement_id: str,
     caller: Anyone,
     unit: InUnit,
     request: Request,
-    format: Literal["html", "pdf"] = "html",
+    format: document.Format = "html",
     lang: Annotated[document.Language | None, Query(description="what `Accept-Language` prefers if left out")] = None,
 ) -> Response:
     """The agreement as people read it, to print or keep: for those who may read it. It names the hash of the text."""
@@ -297,11 +285,7 @@ async def read_document(
     paper = document.paper(
         agreement.text, agreement.sha256, agreement.void_at, language=language, zone=attendance.zone()
     )
-    if format == "html":
-        return Response(document.as_html(paper), media_type="text/html; charset=utf-8", headers=KEPT_APART)
-    name = {"content-disposition": f'attachment; filename="agreement-{agreement.sha256[:12]}.pdf"'}
-    pdf = await asyncio.to_thread(document.as_pdf, paper)
-    return Response(pdf, media_type="application/pdf", headers=KEPT_APART | name)
+    return await document.answer(paper, format, "agreement")
 
 
 @routes.get("/agreements")
@@ -329,7 +313,7 @@ async def read_code(gig_id: str, employer: Employer, unit: InUnit, sealer: InSea
 
 @routes.get("/shifts/{placement_id}")
 async def read_shift(placement_id: str, caller: Anyone, unit: InUnit, sealer: InSealer) -> ShiftView:
-    return _shift_view(await _readable(unit, Shift, placement_id, caller, SHIFT), sealer)
+    return await _shift_view(await _readable(unit, Shift, placement_id, caller, SHIFT), sealer)
 
 
 @routes.post("/shifts/{placement_id}/start", response_model=ShiftView)
@@ -373,7 +357,7 @@ async def start_shift(
         attendance.refuse(unit, shift, refused)
         return problem_response(request, refusal)  # not raised: that would take back what is kept of it
     attendance.start(unit, shift, at=at if given.seen_at else None, proof=proof)
-    return _shift_view(shift, sealer)
+    return await _shift_view(shift, sealer)
 
 
 @routes.post("/shifts/{placement_id}/present")
@@ -382,7 +366,7 @@ async def report_present(placement_id: str, employer: Employer, unit: InUnit, se
     shift = await _readable(unit, Shift, placement_id, employer, SHIFT)
     await _may_start(unit, shift, await RULES.of(unit, shift.parties.district), unit.now)
     attendance.start(unit, shift, by="employer", proof=Proof(method="employer", by="employer"))
-    return _shift_view(shift, sealer)
+    return await _shift_view(shift, sealer)
 
 
 @routes.post("/shifts/{placement_id}/override")
@@ -395,13 +379,13 @@ async def override_proof(
     """
     shift = await _readable(unit, Shift, placement_id, caller, SHIFT)
     await _may_start(unit, shift, await RULES.of(unit, shift.parties.district), unit.now)
-    note = sealer.seal(body.note, subject=shift.id, field=proofs.NOTE) if body.note else None
+    note = await sealer.seal(body.note, of=shift.parties.worker_id, field=proofs.NOTE) if body.note else None
     by: Literal["employer", "clerk"] = "employer" if caller.role == "employer" else "clerk"
     proof = Proof(method="override", by=by, reason=body.reason, note=note)
     attendance.start(unit, shift, by="employer" if by == "employer" else "worker", proof=proof)
     facts = {"placement_id": shift.id, "role": caller.role, "reason": body.reason, "note": note}
     await audit(unit, caller.id, "start without proof", **facts)
-    return _shift_view(shift, sealer)
+    return await _shift_view(shift, sealer)
 
 
 async def _may_start(unit: Unit, shift: Shift, rules: Rules, at: datetime) -> None:
@@ -450,14 +434,14 @@ async def end_shift(
         raise Invalid("pieces", SAY_PIECES if pieces is None else NO_PIECES)
     if late:
         attendance.settle(unit, shift, unit.now, pieces=pieces)
-        return _shift_view(shift, sealer)
+        return await _shift_view(shift, sealer)
     seen_at = body.seen_at if body else None
     at = proofs.moment_of(seen_at, await RULES.of(unit, shift.parties.district), unit.now)
     if shift.started_at and at < shift.started_at:
         raise Invalid("seen_at", ENDED_BEFORE, code="ended-before-start", started=_local(shift.started_at))
     shift.end_late_synced = seen_at is not None
     attendance.end(unit, shift, at, pieces=pieces)
-    return _shift_view(shift, sealer)
+    return await _shift_view(shift, sealer)
 
 
 @routes.get("/pay")
@@ -499,6 +483,9 @@ async def confirm_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayVie
             placement_id=pay.id, amount_fen=pay.amount_fen, at=unit.now, **pay.parties.model_dump(exclude={"gig_id"})
         )
     )
+    if pay.reason == "work" and not pay.late:
+        employer = reliability.Party.of("employer", pay.parties)
+        await reliability.note(unit, employer, "paid-on-time", pay.id, PayConfirmed)
     return _pay_view(pay)
 
 
@@ -506,7 +493,7 @@ async def confirm_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayVie
 async def contest_pay(placement_id: str, worker: Worker, unit: InUnit) -> PayView:
     """The worker says that what the employer marked as paid has not arrived. 409 `not-marked-paid`."""
     pay = await _readable(unit, Payment, placement_id, worker, PAY)
-    cases.contest(unit, pay)
+    await cases.contest(unit, pay)
     await cases.note_pay(unit, pay, "contested", worker.id)
     return _pay_view(pay)
 
@@ -534,7 +521,7 @@ async def rate_worker(
 async def read_ratings(placement_id: str, caller: Anyone, unit: InUnit, sealer: InSealer) -> RatingsView:
     """What the sides said: one's own at once, the other's when it is published; clerks see what is published."""
     rated = await _readable(unit, Ratings, placement_id, caller, RATING)
-    return _ratings_view(rated, caller, sealer)
+    return await _ratings_view(rated, caller, sealer)
 
 
 @routes.get("/ratings/of-employer/{employer_id}")
@@ -556,7 +543,7 @@ async def _rate(
     body: EmployerRating | WorkerRating,
     caller: Caller,
     unit: Unit,
-    sealer: Sealer,
+    sealer: PersonalSealer,
     side: Side,
 ) -> RatingsView:
     shift = await _readable(unit, Shift, placement_id, caller, SHIFT)
@@ -567,10 +554,11 @@ async def _rate(
         raise Conflict("already-rated", ALREADY_RATED)
     if unit.now >= ratings.closes_at(shift):
         raise Conflict("rating-closed", RATING_CLOSED, closed=_local(ratings.closes_at(shift)))
-    sealed = sealer.seal(body.text, subject=placement_id, field=f"rating-by-{side}") if body.text else None
+    worker_id, field = shift.parties.worker_id, f"rating-by-{side}"
+    sealed = await sealer.seal(body.text, of=worker_id, field=field) if body.text else None
     mark = Mark(points=body.points, codes=body.codes, sealed=sealed, at=unit.now)
     ratings.rate(unit, rated, shift, side, mark)
-    return _ratings_view(rated, caller, sealer)
+    return await _ratings_view(rated, caller, sealer)
 
 
 P = TypeVar("P", bound=OfPlacement)
@@ -617,19 +605,19 @@ async def _agreement_view(agreement: Agreement, unit: Unit) -> AgreementView:
     )
 
 
-def _ratings_view(rated: Ratings, caller: Caller, sealer: Sealer) -> RatingsView:
-    def view(side: Side) -> MarkView | None:
+async def _ratings_view(rated: Ratings, caller: Caller, sealer: PersonalSealer) -> RatingsView:
+    async def view(side: Side) -> MarkView | None:
         mark = rated.by(side)
         if mark is None or not (rated.published_at or caller.role == side):
             return None
-        text = sealer.open(mark.sealed, subject=rated.id, field=f"rating-by-{side}") if mark.sealed else None
+        text = await sealer.opened(mark.sealed, of=rated.parties.worker_id, field=f"rating-by-{side}")
         return MarkView(points=mark.points, codes=mark.codes, text=text, at=mark.at)
 
     return RatingsView(
         placement_id=rated.id,
         published_at=rated.published_at,
-        by_worker=view("worker"),
-        by_employer=view("employer"),
+        by_worker=await view("worker"),
+        by_employer=await view("employer"),
     )
 
 
@@ -644,8 +632,8 @@ async def _average_view(unit: Unit, side: Side, person_id: str) -> AverageView:
     )
 
 
-def _shift_view(shift: Shift, sealer: Sealer) -> ShiftView:
-    proof = ProofView(**(dict(shift.proof) | {"note": proofs.note_of(shift, sealer)}))
+async def _shift_view(shift: Shift, sealer: PersonalSealer) -> ShiftView:
+    proof = ProofView(**(dict(shift.proof) | {"note": await proofs.note_of(shift, sealer)}))
     return ShiftView(placement_id=shift.id, gig_id=shift.parties.gig_id, **(dict(shift) | {"proof": proof}))
 
 

@@ -17,6 +17,7 @@ SHIFT_END = "shift-end"
 PAY_OVERDUE = "pay-overdue"
 NO_SHOW = "no-show"
 TIMESHEET = "timesheet"
+TIMESHEET_REMINDER = "timesheet-reminder"
 
 
 REFUSED_KEPT = 10
@@ -59,18 +60,19 @@ def missed_at(shift: Shift, heard: datetime) -> datetime:
     return max(shift.arrive_by or shift.period.start, heard) + timedelta(minutes=shift.no_show_minutes)
 
 
-def miss(unit: Unit, shift: Shift, due_at: datetime) -> None:
-    """It is past the time at which somebody should have started.
+def miss(unit: Unit, shift: Shift, due_at: datetime) -> bool:
+    """It is past the time at which somebody should have started; True when it is missed now.
 
     When it is long past, we were away and nobody could start either: they have as long again.
     """
     grace = timedelta(minutes=shift.no_show_minutes)
     if unit.now >= due_at + grace:
         unit.set_timer(NO_SHOW, shift.id, unit.now + grace)
-        return
+        return False
     shift.status = "missed"
     unit.save(shift)
     unit.publish(ShiftMissed(placement_id=shift.id, at=due_at, **shift.parties.model_dump()))
+    return True
 
 
 def end(
@@ -110,6 +112,8 @@ def _ask(unit: Unit, shift: Shift, started: datetime, ended: datetime, minutes: 
     )
     unit.save(sheet)
     unit.set_timer(TIMESHEET, shift.id, answer_by)
+    if 0 < shift.reminder_hours < shift.timesheet_hours:
+        unit.set_timer(TIMESHEET_REMINDER, shift.id, answer_by - timedelta(hours=shift.reminder_hours))
 
 
 def awaits_pieces(shift: Shift) -> bool:

@@ -3,24 +3,27 @@
 from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from services.rights import attendance, cases, evidence, sanctions, store
+from services.rights import appeals, attendance, cases, evidence, knowledge, sanctions, store
+from services.rights.appeals import AppealDecision, AppealForm, AppealView, Reason
 from services.rights.clocks import LIMITS, Authority, CaseKind, CaseOutcome, CaseState
+from services.rights.rules import Side
 from services.rights.store import Agreement, Case, Sanction, may_read
 from shared import auth
 from shared.audit import audit
 from shared.auth import Anyone, Caller, Clerk
 from shared.contracts.terms import Code, District, Instant
 from shared.districts import GivenDistrict
-from shared.http import InUnit, UnitRoute
+from shared.http import InSealer, InUnit, UnitRoute
 from shared.problems import Forbidden, Invalid, Missing, Text
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.unit import Unit
 
 routes = APIRouter(route_class=UnitRoute)
 
+INVITATION = Text("invitation", "通知")
 CASE, SANCTION, PLACEMENT = Text("case", "案件"), Text("sanction", "处理措施"), Text("placement", "用工")
 OTHER_DISTRICT = Text("This is not of your districts.", "不在您负责的区县。")
 WORKER_NEEDED = Text("is required when a clerk opens a case for a worker", "工作人员代办时必填")
@@ -28,24 +31,19 @@ WORKER_IS_YOU = Text("must be your own, or left out", "应为本人，或不填"
 DISTRICT_NEEDED = Text("is required when the case is about no placement", "与用工无关的案件须填写所在区县")
 OTHER_WORKER = Text("must be a placement of this worker", "应为该劳动者的用工")
 FROM_PLACEMENT = Text("is known from the placement; leave it out", "由用工记录确定，不必填写")
+ONE_PARTY = Text("give either an employer_id or a worker_id", "employer_id 与 worker_id 应且只应提供一个")
 NOT_PAST = Text("must be in the future", "须为将来的时间")
 NOT_FUTURE = Text("must not be in the future", "不得晚于今天")
 REFERRED_NEEDED = Text("is required when a case is referred, and only then", "转交时必填，且仅在转交时填写")
 OUTCOME_NEEDED = Text("is required when a case is closed, and only then", "结案时必填，且仅在结案时填写")
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=4_000)]
-Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=2, max_length=500)]
 Limited = Annotated[int, Query(ge=1, le=100)]
 After = Annotated[str | None, Query(max_length=200, description="the `next` of the page before")]
 
 
-async def _sealer(request: Request) -> Sealer:
-    sealer: Sealer = request.app.state.sealer
-    return sealer
-
-
-InSealer = Annotated[Sealer, Depends(_sealer)]
 WorkerOrClerk = Annotated[Caller, Depends(auth.any_of("worker", "clerk", "operator"))]
+Party = Annotated[Caller, Depends(auth.any_of("worker", "employer"))]
 
 
 class _Form(BaseModel):
@@ -90,7 +88,10 @@ class StepView(BaseModel):
 
 
 class CaseView(BaseModel):
-    """A case for its worker and for clerks. `receipt` is its number for people; `escalated`: a limit has passed."""
+    """A case for its worker and for clerks. `receipt` is its number for people; `escalated`: a limit has passed.
+
+    `articles` of the knowledge base say what to know of such a case (/api/rights/articles/{article_id}).
+    """
 
     case_id: str
     receipt: str
@@ -109,19 +110,21 @@ class CaseView(BaseModel):
     closed_at: Instant | None
     limits: list[LimitView]
     history: list[StepView]
+    articles: list[str]
 
     @classmethod
-    def of(cls, case: Case, sealer: Sealer) -> Self:
+    async def of(cls, case: Case, sealer: PersonalSealer) -> Self:
         return cls(
             case_id=case.id,
-            what_happened=evidence.case_text(case, case.text, sealer),
+            what_happened=await evidence.case_text(case, case.text, sealer),
             limits=[LimitView(source=LIMITS[one.name].source, **one.model_dump()) for one in case.limits],
             history=[
-                StepView(note=evidence.case_text(case, step.note, sealer), **step.model_dump(exclude={"note"}))
+                StepView(note=await evidence.case_text(case, step.note, sealer), **step.model_dump(exclude={"note"}))
                 for step in case.history
             ],
+            articles=knowledge.for_case(case.kind),
             **case.model_dump(
-                include=set(cls.model_fields) - {"case_id", "what_happened", "limits", "history"},
+                include=set(cls.model_fields) - {"case_id", "what_happened", "limits", "history", "articles"},
             ),
         )
 
@@ -175,10 +178,10 @@ async def open_case(form: CaseForm, caller: WorkerOrClerk, unit: InUnit, sealer:
         by_id=caller.id,
         employer_id=employer_id,
         placement_id=form.placement_id,
-        text=sealer.seal(form.what_happened, subject=worker_id, field="case"),
+        text=await sealer.seal(form.what_happened, of=worker_id, field="case"),
         happened_on=form.happened_on,
     )
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.get("/cases")
@@ -207,7 +210,8 @@ async def list_cases(
     elif caller.role == "clerk":
         districts = caller.districts
     found = await store.cases(unit, query, districts, limit=limit + 1, after=after)
-    items = [CaseView.of(case, sealer) for case in found[:limit]]
+    await sealer.load(case.worker_id for case in found)
+    items = [await CaseView.of(case, sealer) for case in found[:limit]]
     return CasePage(items=items, next=items[-1].case_id if len(found) > limit else None)
 
 
@@ -217,7 +221,7 @@ async def read_case(case_id: str, caller: WorkerOrClerk, unit: InUnit, sealer: I
     case = await unit.get(Case, case_id)
     if case is None or not (caller.id == case.worker_id if caller.role == "worker" else caller.covers(case.district)):
         raise Missing(CASE)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.post("/cases/{case_id}/steps")
@@ -231,9 +235,64 @@ async def take_step(case_id: str, step: CaseStep, clerk: Clerk, unit: InUnit, se
         raise Invalid("referred_to", REFERRED_NEEDED)
     if (step.to == "closed") != (step.outcome is not None):
         raise Invalid("outcome", OUTCOME_NEEDED)
-    note = sealer.seal(step.note, subject=case.worker_id, field="case") if step.note else None
+    note = await sealer.seal(step.note, of=case.worker_id, field="case") if step.note else None
     await cases.go_on(unit, case, step.to, by=clerk.id, referred_to=step.referred_to, outcome=step.outcome, note=note)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
+
+
+class Invitation(_Form):
+    """When and where both sides are asked to come. `place` is kept encrypted, and shown to both and to clerks."""
+
+    starts_at: Instant
+    place: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=200)]
+
+
+class InvitationView(BaseModel):
+    """The last invitation of a case, for both sides and clerks."""
+
+    case_id: str
+    receipt: str
+    starts_at: Instant
+    place: str
+
+
+@routes.post("/cases/{case_id}/invitation")
+async def invite(case_id: str, form: Invitation, clerk: Clerk, unit: InUnit, sealer: InSealer) -> CaseView:
+    """Ask both sides to the mediation, or to the hearing of the authority that took it up; again for another time.
+
+    From then on the employer hears what becomes of the case. 409 `no-meeting`.
+    """
+    case = await _in_my_district(unit, case_id, clerk)
+    if form.starts_at <= unit.now:
+        raise Invalid("starts_at", NOT_PAST)
+    place = await sealer.seal(form.place, of=case.worker_id, field="case")
+    cases.invite(unit, case, form.starts_at, place, by=clerk.id)
+    return await CaseView.of(case, sealer)
+
+
+@routes.get("/cases/{case_id}/invitation")
+async def read_invitation(case_id: str, caller: Anyone, unit: InUnit, sealer: InSealer) -> InvitationView:
+    """When and where the caller is asked to come: for the worker, the employer, and clerks of the district."""
+    case = await unit.get(Case, case_id)
+    asked = next((step for step in reversed(case.history) if step.what == "invited"), None) if case else None
+    if case is None or asked is None or asked.detail is None or not _may_read_invitation(caller, case):
+        raise Missing(INVITATION)
+    place = evidence.case_text(case, asked.note, sealer) or ""
+    return InvitationView(
+        case_id=case.id, receipt=case.receipt, starts_at=datetime.fromisoformat(asked.detail), place=place
+    )
+
+
+def _may_read_invitation(caller: Caller, case: Case) -> bool:
+    match caller.role:
+        case "worker":
+            return caller.id == case.worker_id
+        case "employer":
+            return caller.id == case.employer_id
+        case "clerk" | "operator":
+            return caller.covers(case.district)
+        case _:
+            return False
 
 
 @routes.post("/cases/{case_id}/withdraw")
@@ -243,7 +302,7 @@ async def withdraw(case_id: str, worker: auth.Worker, unit: InUnit, sealer: InSe
     if case is None or case.worker_id != worker.id:
         raise Missing(CASE)
     await cases.go_on(unit, case, "closed", by=worker.id, outcome="withdrawn")
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.post("/cases/{case_id}/limits/{name}/met")
@@ -251,7 +310,7 @@ async def meet_limit(case_id: str, name: str, clerk: Clerk, unit: InUnit, sealer
     """What a time limit is for was done, such as the application for an injury's recognition. 409 `no-limit`."""
     case = await _in_my_district(unit, case_id, clerk)
     cases.meet(unit, case, name, by=clerk.id)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 @routes.post("/cases/{case_id}/limits/{name}/extend")
@@ -259,7 +318,7 @@ async def extend_limit(case_id: str, name: str, clerk: Clerk, unit: InUnit, seal
     """Extend a time limit by what the law lets be added, once. 409 `no-limit`, `limit-not-extendable`."""
     case = await _in_my_district(unit, case_id, clerk)
     cases.extend(unit, case, name, by=clerk.id)
-    return CaseView.of(case, sealer)
+    return await CaseView.of(case, sealer)
 
 
 async def _in_my_district(unit: Unit, case_id: str, clerk: Caller) -> Case:
@@ -290,9 +349,10 @@ async def evidence_pack(placement_id: str, caller: WorkerOrClerk, unit: InUnit, 
 
 
 class SanctionForm(_Form):
-    """A sanction on an employer from now on. A worker's ban is set at the registry (/api/workers/{worker_id}/ban)."""
+    """A sanction on an employer or a worker, one of the two, from now on."""
 
-    employer_id: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+    employer_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
+    worker_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
     district: GivenDistrict
     kind: Literal["block", "suspend"]
     reason: Code
@@ -300,18 +360,11 @@ class SanctionForm(_Form):
     case_id: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None = None
 
 
-class SanctionAppealView(BaseModel):
-    text: str
-    at: Instant
-    state: Literal["waiting", "upheld", "refused"]
-    reason: str | None
-    decided_at: Instant | None
-
-
 class SanctionView(BaseModel):
     """A sanction for its party and for clerks. `automatic`: set by a rule, not by a clerk."""
 
     sanction_id: str
+    party: Side
     party_id: str
     district: District
     kind: Literal["block", "suspend"]
@@ -323,20 +376,16 @@ class SanctionView(BaseModel):
     in_force: bool
     lifted_at: Instant | None
     lifted_for: str | None
-    appeal: SanctionAppealView | None
+    appeal: AppealView | None
 
     @classmethod
-    def of(cls, sanction: Sanction, sealer: Sealer, now: datetime) -> Self:
-        appeal = None
-        if made := sanction.appeal:
-            text = sealer.open(made.text, subject=sanction.party_id, field="appeal")
-            appeal = SanctionAppealView(text=text, **made.model_dump(exclude={"text", "decided_by"}))
+    async def of(cls, sanction: Sanction, sealer: PersonalSealer, now: datetime) -> Self:
         own = {"sanction_id", "automatic", "in_force", "appeal"}
         return cls(
             sanction_id=sanction.id,
             automatic=sanction.by == "market",
             in_force=sanction.in_force(now),
-            appeal=appeal,
+            appeal=await AppealView.of(sanction.appeal, sanction.party_id, sealer),
             **sanction.model_dump(include=set(cls.model_fields) - own),
         )
 
@@ -350,31 +399,25 @@ class LiftForm(_Form):
     reason: Reason
 
 
-class SanctionAppealForm(_Form):
-    text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=4, max_length=1_000)]
-
-
-class SanctionAppealDecision(_Form):
-    """`upheld`: the appeal was right, and the sanction is over. The reason is for the party."""
-
-    upheld: bool
-    reason: Reason
-
-
 @routes.post("/sanctions", status_code=201)
 async def set_sanction(form: SanctionForm, clerk: Clerk, unit: InUnit, sealer: InSealer) -> SanctionView:
-    """Keep an employer from new posts (`block`), or close its open ones too (`suspend`)."""
+    """Keep an employer from new posts (`block`), or close its open ones too (`suspend`); or a worker from check-ins."""
+    if (form.employer_id is None) == (form.worker_id is None):
+        raise Invalid("employer_id", ONE_PARTY)
+    party: Side = "employer" if form.employer_id else "worker"
+    party_id = form.employer_id or form.worker_id or ""
     if not clerk.covers(form.district):
         raise Forbidden(OTHER_DISTRICT)
     if form.until is not None and form.until <= unit.now:
         raise Invalid("until", NOT_PAST)
     if form.case_id is not None:
         case = await unit.get(Case, form.case_id)
-        if case is None or case.employer_id != form.employer_id:
+        if case is None or party_id != (case.employer_id if party == "employer" else case.worker_id):
             raise Missing(CASE)
     made = sanctions.impose(
         unit,
-        form.employer_id,
+        party,
+        party_id,
         form.district,
         form.kind,
         form.reason,
@@ -383,7 +426,7 @@ async def set_sanction(form: SanctionForm, clerk: Clerk, unit: InUnit, sealer: I
         by=clerk.id,
     )
     await audit(unit, clerk.id, "sanction set", sanction_id=made.id, **form.model_dump())
-    return SanctionView.of(made, sealer, unit.now)
+    return await SanctionView.of(made, sealer, unit.now)
 
 
 @routes.get("/sanctions")
@@ -404,7 +447,7 @@ async def list_sanctions(
     elif caller.role != "operator":
         query["party_id"] = caller.id
     found = await store.sanctions(unit, query, districts, limit=limit + 1, after=after)
-    items = [SanctionView.of(one, sealer, unit.now) for one in found[:limit]]
+    items = [await SanctionView.of(one, sealer, unit.now) for one in found[:limit]]
     return SanctionPage(items=items, next=items[-1].sanction_id if len(found) > limit else None)
 
 
@@ -414,13 +457,11 @@ async def lift_sanction(sanction_id: str, form: LiftForm, clerk: Clerk, unit: In
     sanction = await _for_clerk(unit, sanction_id, clerk)
     sanctions.lift(unit, sanction, "clerk")
     await audit(unit, clerk.id, "sanction lifted", sanction_id=sanction_id, reason=form.reason)
-    return SanctionView.of(sanction, sealer, unit.now)
+    return await SanctionView.of(sanction, sealer, unit.now)
 
 
 @routes.post("/sanctions/{sanction_id}/appeal")
-async def appeal(
-    sanction_id: str, form: SanctionAppealForm, caller: auth.Employer, unit: InUnit, sealer: InSealer
-) -> SanctionView:
+async def appeal(sanction_id: str, form: AppealForm, caller: Party, unit: InUnit, sealer: InSealer) -> SanctionView:
     """Say why a sanction is wrong, for a clerk to decide who did not set it; it is decided once.
 
     409 `appeal-decided`, `sanction-over`.
@@ -428,22 +469,22 @@ async def appeal(
     sanction = await unit.get(Sanction, sanction_id)
     if sanction is None or sanction.party_id != caller.id:
         raise Missing(SANCTION)
-    sanctions.appeal(unit, sanction, sealer.seal(form.text, subject=sanction.party_id, field="appeal"))
-    return SanctionView.of(sanction, sealer, unit.now)
+    sanctions.appeal(unit, sanction, await appeals.make(form, caller.id, sealer, unit.now))
+    return await SanctionView.of(sanction, sealer, unit.now)
 
 
 @routes.post("/sanctions/{sanction_id}/appeal/decision")
 async def decide_appeal(
-    sanction_id: str, decision: SanctionAppealDecision, clerk: Clerk, unit: InUnit, sealer: InSealer
+    sanction_id: str, decision: AppealDecision, clerk: Clerk, unit: InUnit, sealer: InSealer
 ) -> SanctionView:
     """Uphold an appeal, which ends the sanction, or refuse it.
 
     403 `same-clerk` for whoever set it; 409 `no-appeal`, `appeal-decided`.
     """
     sanction = await _for_clerk(unit, sanction_id, clerk)
-    sanctions.decide(unit, sanction, upheld=decision.upheld, reason=decision.reason, by=clerk.id)
+    sanctions.decide(unit, sanction, decision, by=clerk.id)
     await audit(unit, clerk.id, "sanction appeal decided", sanction_id=sanction_id, **decision.model_dump())
-    return SanctionView.of(sanction, sealer, unit.now)
+    return await SanctionView.of(sanction, sealer, unit.now)
 
 
 async def _for_clerk(unit: Unit, sanction_id: str, clerk: Caller) -> Sanction:

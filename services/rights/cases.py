@@ -1,14 +1,22 @@
 """A case from its intake to its outcome, its time limits, and the arrears that open one by themselves."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Literal
 
-from services.rights import attendance, clocks, sanctions
+from services.rights import attendance, clocks, reliability, sanctions
 from services.rights.clocks import Authority, CaseKind, CaseOutcome, CaseState
 from services.rights.rules import POLICY
 from services.rights.store import Case, Limit, Payment, Step
 from shared import clock
-from shared.contracts.rights import CaseClosed, CaseEscalated, CaseOpened, PayContested
+from shared.contracts.rights import (
+    CaseAdvanced,
+    CaseClosed,
+    CaseEscalated,
+    CaseInvited,
+    CaseOpened,
+    PayContested,
+    PayOverdue,
+)
 from shared.problems import Conflict, Text
 from shared.unit import Unit
 
@@ -20,6 +28,9 @@ ARREARS_CASE = Text(
     "该报酬已有维权案件，受理编号 {receipt}，当前状态为 {now}。",
 )
 NOT_NEXT = Text("A case that is {now} cannot be {to} next.", "案件当前为 {now}，不能直接变为 {to}。")
+NO_MEETING = Text(
+    "There is no mediation and no hearing of a case that is {now}.", "案件当前为 {now}，没有调解或庭审安排。"
+)
 NO_LIMIT = Text("No such time limit runs for this case.", "该案件没有正在计算的该项时限。")
 NOT_EXTENDABLE = Text(
     "This time limit cannot be extended, or it was once already.", "该时限不能延长，或已经延长过一次。"
@@ -103,10 +114,47 @@ async def go_on(
     for limit in clocks.begins_with(to, case.referred_to):
         _run(unit, case, limit, today)
     _note(unit, case, to, by, detail=outcome or referred_to, note=note)
-    if to == "closed":
+    concerned = case.employer_concerned
+    if to != "closed":
+        unit.publish(
+            CaseAdvanced(
+                state=to,
+                referred_to=case.referred_to,
+                step=len(case.history),
+                employer_concerned=concerned,
+                at=unit.now,
+                **_said(case),
+            )
+        )
+    else:
         case.outcome, case.closed_at = outcome, unit.now
-        unit.publish(CaseClosed(outcome=outcome or "other", at=unit.now, **_said(case)))
+        said = _said(case)
+        unit.publish(CaseClosed(outcome=outcome or "other", employer_concerned=concerned, at=unit.now, **said))
         await sanctions.lift_for_case(unit, case.id, "paid" if outcome == "paid" else "case-closed")
+        if case.kind == "arrears" and case.placement_id and outcome == "unfounded":
+            await _give_points_back(unit, case.placement_id)
+
+
+MEETINGS: dict[CaseState, Literal["mediation", "hearing"]] = {"mediation": "mediation", "taken-up": "hearing"}
+"""What both sides can be asked to while a case is there: ours, or the authority's that has taken it up."""
+
+
+def invite(unit: Unit, case: Case, starts_at: datetime, place: bytes, *, by: str) -> None:
+    """Ask both sides to a mediation or a hearing; again for another time. Raises `Conflict` no-meeting."""
+    to = MEETINGS.get(case.state)
+    if to is None:
+        raise Conflict("no-meeting", NO_MEETING, now=case.state)
+    _note(unit, case, "invited", by, detail=starts_at.isoformat(), note=place)
+    unit.publish(
+        CaseInvited(
+            to=to,
+            starts_at=starts_at,
+            step=len(case.history),
+            employer_concerned=case.employer_concerned,
+            at=unit.now,
+            **_said(case),
+        )
+    )
 
 
 # --- time limits -----------------------------------------------------------------------------------------------------
@@ -159,7 +207,10 @@ def escalate(unit: Unit, case: Case, name: str) -> None:
     limit.passed_at = unit.now
     case.escalated = True
     _note(unit, case, "limit-passed", "market", detail=name)
-    unit.publish(CaseEscalated(limit=name, due_at=limit.due_at, at=unit.now, **_said(case)))
+    concerned = case.employer_concerned
+    unit.publish(
+        CaseEscalated(limit=name, due_at=limit.due_at, employer_concerned=concerned, at=unit.now, **_said(case))
+    )
 
 
 # --- arrears ---------------------------------------------------------------------------------------------------------
@@ -194,6 +245,7 @@ async def call_arrears(unit: Unit, pay: Payment) -> None:
         return
     set_ = sanctions.impose(
         unit,
+        "employer",
         parties.employer_id,
         parties.district,
         rule.sanction,
@@ -203,9 +255,19 @@ async def call_arrears(unit: Unit, pay: Payment) -> None:
         by="market",
     )
     _note(unit, case, "sanction", "market", detail=set_.id)
+    if pay.status != "paid":
+        await reliability.note(unit, reliability.Party.of("employer", parties), "arrears", pay.id, CaseOpened)
 
 
-def contest(unit: Unit, pay: Payment) -> None:
+async def call_late(unit: Unit, pay: Payment) -> None:
+    """Pay has come due and is not paid, as far as both sides say."""
+    if pay.status in ("due", "contested"):
+        pay.late = True
+        unit.save(pay)
+        await reliability.note(unit, reliability.Party.of("employer", pay.parties), "late-pay", pay.id, PayOverdue)
+
+
+async def contest(unit: Unit, pay: Payment) -> None:
     """The worker says that what was marked as paid has not arrived. Raises `Conflict` not-marked-paid."""
     if pay.status != "paid":
         raise Conflict("not-marked-paid", NOT_MARKED_PAID)
@@ -213,6 +275,8 @@ def contest(unit: Unit, pay: Payment) -> None:
     unit.save(pay)
     parties = pay.parties.model_dump(exclude={"gig_id"})
     unit.publish(PayContested(placement_id=pay.id, amount_fen=pay.amount_fen, at=unit.now, **parties))
+    if pay.overdue:
+        await call_late(unit, pay)
 
 
 async def note_pay(unit: Unit, pay: Payment, what: Literal["marked-paid", "contested"], by: str) -> None:
@@ -233,6 +297,14 @@ async def end_arrears(unit: Unit, placement_id: str, outcome: CaseOutcome, *, by
     case = await unit.get(Case, arrears_id(placement_id))
     if case and case.state != "closed":
         await go_on(unit, case, "closed", by=by, outcome=outcome)
+    elif outcome == "unfounded":
+        await _give_points_back(unit, placement_id)
+
+
+async def _give_points_back(unit: Unit, placement_id: str) -> None:
+    """Nothing had been owed: neither was the employer late."""
+    for rule in ("late-pay", "arrears"):
+        await reliability.take_back(unit, reliability.entry_id("employer", rule, placement_id), "unfounded")
 
 
 # --- what is kept and said -------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ def confirm(unit: Unit, cover: Cover, policy_id: str) -> None:
     cover.policy_id = policy_id
     _asked(cover)
     if cover.status == "pending":
-        cover.status = "active"
+        cover.status, cover.confirmed_at = "active", unit.now
         unit.publish(
             CoverConfirmed(placement_id=cover.id, policy_id=policy_id, at=unit.now, **cover.parties.model_dump())
         )

@@ -1,4 +1,4 @@
-"""An agreement as people read it: a page to print and a PDF, in Chinese or English, made of the agreed text alone.
+"""Texts as people read them: a page to print and a PDF, in Chinese or English; an agreement's made of its text alone.
 
 What counts is the text under the hash. The document adds no term to it and leaves none out, and names the hash, so
 that whoever holds both can check one against the other: SHA-256 (FIPS 180-4) of the text's UTF-8 bytes. That an
@@ -6,6 +6,7 @@ agreement is written down, with these particulars, is 劳动合同法 art. 17 an
 rule for all of its work.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 import orjson
+from fastapi import Response
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
@@ -27,6 +29,18 @@ from shared.contracts.posting import GigTerms
 from shared.problems import Text
 
 Language = Literal["zh", "en"]
+Format = Literal["html", "pdf"]
+
+KEPT_APART = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; sandbox",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "private, no-store",
+}
+"""A page of people's words: nothing runs in it, and nobody keeps it but who asked."""
+FORMATS: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}, "application/pdf": {"schema": {"type": "string"}}}}
+}
 
 TITLE = Text("Work agreement", "用工协议")
 VOID = Text("Void since {at}", "已于 {at} 作废")
@@ -68,7 +82,10 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Paper:
-    """An agreement in words. `rows` are labels and values, `text` the agreed text, `void` a line over all."""
+    """What is read, in words. `rows` are labels and values, `void` is a line over all.
+
+    `check` says what `sha256` is of, and `text` is that text itself, under the heading `agreed`; left out when empty.
+    """
 
     language: Language
     title: str
@@ -91,7 +108,7 @@ def paper(text: bytes, sha256: str, void_at: datetime | None, *, language: Langu
     return Paper(
         language=language,
         title=say(TITLE),
-        void=say(VOID, at=_moment(void_at, zone)) if void_at else "",
+        void=say(VOID, at=moment(void_at, zone)) if void_at else "",
         rows=tuple((say(label), value) for label, value in _rows(agreed, language, zone)),
         times=say(TIMES, zone=zone.key),
         check=say(CHECK),
@@ -110,9 +127,9 @@ def _rows(agreed: Mapping[str, Any], language: Language, zone: ZoneInfo) -> Iter
 
     terms = GigTerms.model_validate(agreed["terms"])
     pay = terms.pay
-    yuan = f"{pay.amount_fen // 100}.{pay.amount_fen % 100:02d}"
+    yuan = yuan_of(pay.amount_fen)
     yield Text("Placement", "用工编号"), agreed["placement_id"]
-    yield Text("Agreed at", "达成时间"), _moment(datetime.fromisoformat(agreed["agreed_at"]), zone)
+    yield Text("Agreed at", "达成时间"), moment(datetime.fromisoformat(agreed["agreed_at"]), zone)
     yield Text("Employer", "用工方"), f"{terms.employer_name} ({agreed['employer_id']})"
     yield Text("Worker", "劳动者"), agreed["worker_id"]
     yield Text("Gig and seat", "岗位与名额"), f"{agreed['gig_id']} / {agreed['seat']}"
@@ -123,7 +140,7 @@ def _rows(agreed: Mapping[str, Any], language: Language, zone: ZoneInfo) -> Iter
         Text("Where", "工作地点"),
         f"{terms.place.address} ({agreed['district']}; {terms.place.lat}, {terms.place.lon})",
     )
-    yield Text("When", "工作时间"), f"{_moment(terms.period.start, zone)} – {_moment(terms.period.end, zone)}"
+    yield Text("When", "工作时间"), f"{moment(terms.period.start, zone)} – {moment(terms.period.end, zone)}"
     yield Text("Pay before tax", "税前报酬"), say(UNITS[pay.unit], yuan=yuan)
     yield Text("Paid", "结算方式"), say(MODES[pay.mode])
     yield Text("Meals", "提供用餐"), say(YES if terms.meals else NO)
@@ -135,19 +152,29 @@ def _rows(agreed: Mapping[str, Any], language: Language, zone: ZoneInfo) -> Iter
     yield Text("People wanted", "招用人数"), str(terms.headcount)
     yield Text("Fewest with whom it runs", "成组最少人数"), str(terms.crew.least) if terms.crew else say(NOTHING)
     yield Text("Hiring", "录用方式"), terms.hiring
-    yield Text("The post was valid until", "岗位有效期至"), _moment(terms.valid_until, zone)
+    yield Text("The post was valid until", "岗位有效期至"), moment(terms.valid_until, zone)
+
+
+async def answer(paper: Paper, format: Format, name: str) -> Response:
+    """A page, or a PDF to keep under a name."""
+    if format == "html":
+        return Response(as_html(paper), media_type="text/html; charset=utf-8", headers=KEPT_APART)
+    pdf = await asyncio.to_thread(as_pdf, paper)
+    keep = {"content-disposition": f'attachment; filename="{name}-{paper.sha256[:12]}.pdf"'}
+    return Response(pdf, media_type="application/pdf", headers=KEPT_APART | keep)
 
 
 def as_html(paper: Paper) -> str:
     """A whole page that needs nothing else: no script, no address. Every value is escaped."""
     rows = "".join(f"<tr><th>{escape(label)}</th><td>{escape(value)}</td></tr>" for label, value in paper.rows)
     void = f'<p class="void">{escape(paper.void)}</p>' if paper.void else ""
+    whole = f"<h2>{escape(paper.agreed)}</h2><pre>{escape(paper.text)}</pre>" if paper.text else ""
     return (
         f'<!doctype html><html lang="{"zh-CN" if paper.language == "zh" else "en"}"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{escape(paper.title)}</title>'
         f"<style>{STYLE}</style></head><body><h1>{escape(paper.title)}</h1>{void}<table>{rows}</table>"
         f"<p>{escape(paper.times)}</p><p>{escape(paper.check)}<br><code>{paper.sha256}</code></p>"
-        f"<h2>{escape(paper.agreed)}</h2><pre>{escape(paper.text)}</pre></body></html>"
+        f"{whole}</body></html>"
     )
 
 
@@ -177,8 +204,7 @@ def as_pdf(paper: Paper) -> bytes:
         _line(paper.times, plain),
         _line(paper.check, plain),
         _line(paper.sha256, small),
-        _line(paper.agreed, plain),
-        _line(paper.text, small),
+        *([_line(paper.agreed, plain), _line(paper.text, small)] if paper.text else []),
     ]
     into = BytesIO()
     margin = 18 * mm
@@ -203,5 +229,9 @@ def _line(text: str, style: ParagraphStyle) -> Paragraph:
     return Paragraph(escape(shown, quote=False), style)
 
 
-def _moment(at: datetime, zone: ZoneInfo) -> str:
+def yuan_of(amount_fen: int) -> str:
+    return f"{amount_fen // 100}.{amount_fen % 100:02d}"
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
     return f"{at.astimezone(zone):%Y-%m-%d %H:%M}"

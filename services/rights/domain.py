@@ -1,14 +1,15 @@
 """The rules of rights: what is agreed and hashed, when a shift may start, what was worked, what is owed and by when."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 from zoneinfo import ZoneInfo
 
 import h3
 import orjson
 
-from services.rights.rules import PayDays
+from services.rights.rules import PayDays, Reliability
 from shared.contracts.matching import PlacementMade
 from shared.contracts.terms import Pay, PayMode, PayUnit, Period
 
@@ -36,6 +37,11 @@ def agreement_text(placement: PlacementMade) -> bytes:
         },
         option=orjson.OPT_SORT_KEYS,
     )
+
+
+def iso(at: datetime | None) -> str | None:
+    """A moment in UTC as it stands in files that we give out, such as 2026-11-23T00:00:00Z."""
+    return at.isoformat().replace("+00:00", "Z") if at else None
 
 
 def sha256(text: bytes) -> str:
@@ -103,3 +109,40 @@ def due_at(mode: PayMode, ended: datetime, zone: ZoneInfo, days: PayDays) -> dat
 
 def _month_after(day: date) -> date:
     return (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+# --- points of reliability -------------------------------------------------------------------------------------------
+
+
+class Change(Protocol):
+    """What counts of an entry of the ledger: points given (above 0) or taken, or an entry before that is taken back."""
+
+    id: str
+    points: int
+    half_days: int
+    at: datetime
+    takes_back_id: str | None
+
+
+def left(points: int, half_days: int, age: timedelta) -> int:
+    """What is left of points at an age: points / 2 ** (age // half_days), rounded to a whole point towards none."""
+    halved = abs(points) >> age // timedelta(days=half_days)
+    return halved if points > 0 else -halved
+
+
+def counts_until(points: int, half_days: int, at: datetime) -> datetime:
+    """From when on nothing is left of points."""
+    return at + timedelta(days=half_days) * abs(points).bit_length()
+
+
+def score(ledger: Iterable[Change], figures: Reliability, at: datetime) -> int:
+    """A person's points at a moment, of their ledger's entries in any order.
+
+    max(least, min(most, start + given) - taken), where `given` and `taken` are what is left then (`left`) of all that
+    was given and taken and not taken back. So a long good record is no licence: what is taken is always felt.
+    """
+    made = [each for each in ledger if each.at <= at]
+    void = {each.takes_back_id for each in made}
+    parts = [left(e.points, e.half_days, at - e.at) for e in made if e.takes_back_id is None and e.id not in void]
+    given, taken = sum(part for part in parts if part > 0), -sum(part for part in parts if part < 0)
+    return max(figures.least, min(figures.most, figures.start + given) - taken)

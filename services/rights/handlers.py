@@ -2,30 +2,47 @@
 
 from collections.abc import Iterable
 
-from services.rights import attendance, cases, covers, domain, hours, ratings, sanctions
+from services.rights import attendance, cases, covers, domain, hours, ratings, reliability, sanctions
+from services.rights.personal import PERSONAL
+from services.rights.reliability import Party
+from services.rights.rules import Rule, Side
 from services.rights.store import (
     RULES,
+    Ability,
     Agreement,
     Cancellation,
     Case,
     Cover,
+    Entry,
     Parties,
     Payment,
     Ratings,
     Sanction,
     Shift,
+    Standing,
     Timesheet,
+    standing_id,
 )
-from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
-from shared.contracts.rights import AgreementMade, PayOverdue
+from shared.contracts.identity import AccountErased
+from shared.contracts.matching import ConfirmationLapsed, ExcuseDecided, PlacementCancelled, PlacementMade
+from shared.contracts.rights import AgreementMade, PayOverdue, ShiftMissed
+from shared.contracts.workers import WorkerChanged, WorkerRegistered
+from shared.personal import erase, forget_kept
 from shared.reactions import Reactions
+from shared.rules import COUNTRY
 from shared.unit import Document, Timer, Unit
 
 react = Reactions()
 
+RECORDS_END = "records-end"
+
 
 def _placement(event: PlacementMade | PlacementCancelled | ExcuseDecided) -> Iterable[tuple[type[Document], str]]:
     return [(kind, event.placement_id) for kind in (Agreement, Cover, Shift, Cancellation)]
+
+
+def _parties(event: PlacementMade | PlacementCancelled) -> Parties:
+    return Parties.model_validate(event.model_dump(include=set(Parties.model_fields)))
 
 
 @react.to(PlacementMade, needs=_placement)
@@ -37,9 +54,7 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
     placement, span = event.placement_id, event.terms.period
     if await unit.get(Agreement, placement):
         return
-    parties = Parties(
-        worker_id=event.worker_id, employer_id=event.employer_id, gig_id=event.gig_id, district=event.district
-    )
+    parties = _parties(event)
     text = domain.agreement_text(event)
     agreement = Agreement(id=placement, parties=parties, text=text, sha256=domain.sha256(text), made_at=unit.now)
     cover = covers.enter(unit, event, parties)
@@ -52,6 +67,7 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
         arrive_by=event.arrive_by,
         no_show_minutes=rules.no_show_minutes,
         timesheet_hours=rules.timesheet_hours,
+        reminder_hours=rules.timesheet_reminder_hours,
     )
     for document in (agreement, shift):
         unit.save(document)
@@ -72,10 +88,27 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
     )
 
 
-@react.to(PlacementCancelled, needs=_placement)
+def _cancelled(event: PlacementCancelled) -> Iterable[tuple[type[Document], str]]:
+    yield from _placement(event)
+    if charge := _charge(event):
+        yield Entry, reliability.entry_id(*charge, event.placement_id)
+        yield Standing, standing_id(charge[0], event.worker_id if charge[0] == "worker" else event.employer_id)
+
+
+def _charge(event: PlacementCancelled) -> tuple[Side, Rule] | None:
+    """Whom a cancellation costs points, and by which rule."""
+    if event.late and event.by != "market":
+        return event.by, "late-cancellation"
+    return ("worker", "unattended") if event.reason == "unattended" else None
+
+
+@react.to(PlacementCancelled, needs=_cancelled)
 async def void(event: PlacementCancelled, unit: Unit) -> None:
     """Void the agreement and withdraw the cover from now on. What has been worked stays, and stays owed."""
     placement = event.placement_id
+    if charge := _charge(event):
+        side, rule = charge
+        await reliability.note(unit, Party.of(side, _parties(event)), rule, placement, PlacementCancelled)
     agreement = await unit.get(Agreement, placement)
     cover = await unit.get(Cover, placement)
     shift = await unit.get(Shift, placement)
@@ -88,13 +121,23 @@ async def void(event: PlacementCancelled, unit: Unit) -> None:
 
 @react.to(ExcuseDecided, needs=_placement)
 async def settle_excuse(event: ExcuseDecided, unit: Unit) -> None:
-    """An employer whose excuse was not accepted owes what it would have owed without one."""
+    """An excuse that was accepted gives the points back. An employer's that was not owes what it would without one."""
+    if event.accepted:
+        entry = reliability.entry_id(event.by, "late-cancellation", event.placement_id)
+        await reliability.take_back(unit, entry, "excuse")
     shift, cancelled = await unit.get(Shift, event.placement_id), await unit.get(Cancellation, event.placement_id)
     if shift is None and cancelled:
         cancelled.compensation_fen = event.compensation_fen
         unit.save(cancelled)
     elif shift and not await unit.get(Payment, event.placement_id):
         attendance.compensate(unit, shift, event.compensation_fen)
+
+
+@react.to(ConfirmationLapsed, needs=lambda event: [(Standing, standing_id("employer", event.employer_id))])
+async def note_no_confirmation(event: ConfirmationLapsed, unit: Unit) -> None:
+    """Once for a gig, however many waited."""
+    employer = Party("employer", event.employer_id, event.district)
+    await reliability.note(unit, employer, "no-confirmation", event.gig_id, ConfirmationLapsed)
 
 
 def _cancellation(event: PlacementCancelled) -> Cancellation:
@@ -114,6 +157,45 @@ def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cove
         unit.save(document)
 
 
+def _ability(event: WorkerRegistered | WorkerChanged) -> Iterable[tuple[type[Document], str]]:
+    return [(Ability, event.worker_id)]
+
+
+@react.to(WorkerRegistered, needs=_ability)
+async def remember_worker(event: WorkerRegistered, unit: Unit) -> None:
+    await _remember(event, unit)
+
+
+@react.to(WorkerChanged, needs=_ability)
+async def remember_changed_worker(event: WorkerChanged, unit: Unit) -> None:
+    await _remember(event, unit)
+
+
+async def _remember(event: WorkerRegistered | WorkerChanged, unit: Unit) -> None:
+    """Skills and certificates for a worker's record; the newest revision stays, in whatever order they come."""
+    known, profile = await unit.get(Ability, event.worker_id), event.profile
+    if known and known.revision >= profile.revision:
+        return
+    known = known or Ability(id=event.worker_id, skills=(), certificates=(), revision=0)
+    known.skills, known.certificates, known.revision = profile.skills, profile.certificates, profile.revision
+    unit.save(known)
+
+
+@react.to(AccountErased)
+async def forget(event: AccountErased, unit: Unit) -> None:
+    """What a claim may rest on stays for its time, under an id that leads to nobody; words that people wrote do not."""
+    await erase(unit, PERSONAL, event.account_id)
+    if event.role == "worker":
+        rules = await RULES.of(unit, COUNTRY)
+        unit.set_timer(RECORDS_END, event.account_id, unit.now + rules.records)
+
+
+@react.at(RECORDS_END)
+async def forget_records(timer: Timer, unit: Unit) -> None:
+    """The time of what was kept of an erased worker is over. An employer's records are its workers' as well."""
+    await forget_kept(unit, PERSONAL, timer.subject)
+
+
 @react.at(attendance.SHIFT_END)
 async def end_open_shift(timer: Timer, unit: Unit) -> None:
     """Nobody ended it: it ended when it was planned to."""
@@ -124,10 +206,15 @@ async def end_open_shift(timer: Timer, unit: Unit) -> None:
 
 @react.at(attendance.NO_SHOW)
 async def miss_shift(timer: Timer, unit: Unit) -> None:
-    """A start and this both change the shift's one document, so that only one of them happens."""
+    """A start and this both change the shift's one document, so that only one of them happens.
+
+    It costs points of who could have started: whose cover stood when they were expected.
+    """
     shift = await unit.get(Shift, timer.subject)
-    if shift and shift.status == "planned":
-        attendance.miss(unit, shift, timer.due_at)
+    if shift and shift.status == "planned" and attendance.miss(unit, shift, timer.due_at):
+        cover = await unit.get(Cover, shift.id)
+        if cover and cover.stood(shift.arrive_by or shift.period.start):
+            await reliability.note(unit, Party.of("worker", shift.parties), "no-show", shift.id, ShiftMissed)
 
 
 @react.at(attendance.TIMESHEET)
@@ -135,7 +222,29 @@ async def approve_unanswered(timer: Timer, unit: Unit) -> None:
     """The employer did not answer in time. An answer and this both change the one timesheet: the first counts."""
     sheet = await unit.get(Timesheet, timer.subject)
     if sheet and sheet.status == "open":
-        hours.approve(unit, sheet, by="deadline", at=timer.due_at)
+        await hours.approve(unit, sheet, by="deadline", at=timer.due_at)
+
+
+@react.at(attendance.TIMESHEET_REMINDER)
+async def remind_of_timesheet(timer: Timer, unit: Unit) -> None:
+    sheet = await unit.get(Timesheet, timer.subject)
+    if sheet is not None:
+        hours.remind(unit, sheet)
+
+
+@react.at(hours.DISPUTE)
+async def escalate_dispute(timer: Timer, unit: Unit) -> None:
+    sheet = await unit.get(Timesheet, timer.subject)
+    if sheet is not None:
+        hours.escalate(unit, sheet)
+
+
+@react.at(hours.DISPUTE_END)
+async def end_dispute(timer: Timer, unit: Unit) -> None:
+    """Somebody who settles it now and this both change the one timesheet: the first counts."""
+    sheet = await unit.get(Timesheet, timer.subject)
+    if sheet is not None:
+        await hours.lapse(unit, sheet)
 
 
 @react.at(ratings.RATINGS_CLOSE)
@@ -163,6 +272,7 @@ async def call_overdue(timer: Timer, unit: Unit) -> None:
             **pay.parties.model_dump(exclude={"gig_id"}),
         )
     )
+    await cases.call_late(unit, pay)
 
 
 @react.at(cases.PAY_ARREARS)

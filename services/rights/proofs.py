@@ -11,7 +11,7 @@ from services.rights.rules import Rules
 from services.rights.store import Agreement, Parties, Proof, Shift
 from shared.contracts.terms import Instant, Place
 from shared.problems import Conflict, Invalid, Text
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.unit import Unit
 
 NOTE = "override_note"
@@ -84,7 +84,7 @@ class ShiftStart(BaseModel):
     seen_at: Instant | None = None
 
 
-def secret_of(sealer: Sealer, employer_id: str, gig_id: str) -> bytes:
+def secret_of(sealer: PersonalSealer, employer_id: str, gig_id: str) -> bytes:
     """What a gig's codes are made of: derived (RFC 4226, section 7.5), so that it is kept nowhere."""
     return bytes.fromhex(sealer.blind(f"{employer_id}/{gig_id}", field="site-code"))
 
@@ -119,7 +119,7 @@ async def distance_of(unit: Unit, shift: Shift, position: Position | None) -> in
 
 
 def judge(
-    given: ShiftStart, distance_m: int | None, shift: Shift, rules: Rules, sealer: Sealer, now: datetime
+    given: ShiftStart, distance_m: int | None, shift: Shift, rules: Rules, sealer: PersonalSealer, now: datetime
 ) -> Proof:
     """What is given, as a proof. Raises `Conflict` or `Invalid` with the reason when it is none."""
     if given.code:
@@ -134,13 +134,14 @@ def judge(
     return Proof()
 
 
-def note_of(shift: Shift, sealer: Sealer) -> str | None:
+async def note_of(shift: Shift, sealer: PersonalSealer) -> str | None:
     """What an employer or clerk wrote who vouched for a start, opened."""
-    note = shift.proof.note
-    return None if note is None else sealer.open(note, subject=shift.id, field=NOTE)
+    return await sealer.opened(shift.proof.note, of=shift.parties.worker_id, field=NOTE)
 
 
-def _check_code(code: str, given: ShiftStart, shift: Shift, rules: Rules, sealer: Sealer, now: datetime) -> None:
+def _check_code(
+    code: str, given: ShiftStart, shift: Shift, rules: Rules, sealer: PersonalSealer, now: datetime
+) -> None:
     if shift.wrong_codes >= rules.max_wrong_codes:
         raise Conflict("too-many-codes", TOO_MANY_CODES, most=rules.max_wrong_codes)
     of: Parties = shift.parties

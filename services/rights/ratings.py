@@ -3,8 +3,8 @@
 from datetime import datetime
 from typing import Any
 
-from services.rights.rules import POLICY
-from services.rights.store import Mark, Ratings, Shift, Side
+from services.rights.rules import POLICY, Side
+from services.rights.store import Mark, Ratings, Shift
 from shared.contracts.rights import RatingPublished
 from shared.unit import Unit
 

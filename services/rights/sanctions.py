@@ -1,27 +1,28 @@
-"""What keeps an employer from posting: set by a clerk or a rule, ended by time, a lift, or an appeal."""
+"""What keeps an employer from posting, or a worker from waiting for work.
+
+Set by a clerk or a rule, ended by time, a lift, or an appeal.
+"""
 
 from datetime import datetime
 from typing import Literal
 
-from services.rights.store import Sanction, SanctionAppeal
+from services.rights import appeals
+from services.rights.appeals import AppealDecision
+from services.rights.rules import Side
+from services.rights.store import Appeal, Sanction
 from shared import clock
 from shared.contracts.rights import SanctionLifted, SanctionSet
-from shared.problems import Conflict, Forbidden, Text
+from shared.problems import Conflict, Text
 from shared.unit import Unit
 
 SANCTION_END = "sanction-end"
 
 NOT_IN_FORCE = Text("This sanction is not in force any more.", "该处理措施已不再有效。")
-APPEAL_DECIDED = Text("The appeal has been decided.", "申诉已有结论。")
-NO_APPEAL = Text("Nobody has appealed against it.", "尚无人对其提出申诉。")
-SAME_CLERK = Text(
-    "You set this sanction; the appeal is for somebody else to decide.",
-    "该处理措施由您作出，申诉须由其他工作人员处理。",
-)
 
 
 def impose(
     unit: Unit,
+    party: Side,
     party_id: str,
     district: str,
     kind: Literal["block", "suspend"],
@@ -31,9 +32,10 @@ def impose(
     case_id: str | None,
     by: str,
 ) -> Sanction:
-    """Set a sanction on an employer from now on."""
+    """Set a sanction on an employer or a worker from now on."""
     made = Sanction(
         id=clock.new_id(),
+        party=party,
         party_id=party_id,
         district=district,
         kind=kind,
@@ -68,26 +70,18 @@ async def lift_for_case(unit: Unit, case_id: str, reason: str) -> None:
         lift(unit, sanction, reason)
 
 
-def appeal(unit: Unit, sanction: Sanction, text: bytes) -> None:
-    """Say why it is wrong; anew until somebody has decided, which happens once. Raises `Conflict`."""
-    if sanction.appeal and sanction.appeal.state != "waiting":
-        raise Conflict("appeal-decided", APPEAL_DECIDED)
+def appeal(unit: Unit, sanction: Sanction, made: Appeal) -> None:
+    """Say why it is wrong. Raises `Conflict` appeal-decided, sanction-over."""
+    appeals.may_appeal(sanction.appeal)
     if not sanction.in_force(unit.now):
         raise Conflict("sanction-over", NOT_IN_FORCE)
-    sanction.appeal = SanctionAppeal(text=text, at=unit.now)
+    sanction.appeal = made
     unit.save(sanction)
 
 
-def decide(unit: Unit, sanction: Sanction, *, upheld: bool, reason: str, by: str) -> None:
-    """Another clerk decides on an appeal; one that is upheld ends the sanction. Raises `Conflict` or `Forbidden`."""
-    if sanction.appeal is None:
-        raise Conflict("no-appeal", NO_APPEAL)
-    if sanction.appeal.state != "waiting":
-        raise Conflict("appeal-decided", APPEAL_DECIDED)
-    if sanction.by == by:
-        raise Forbidden(SAME_CLERK, code="same-clerk")
-    sanction.appeal.state = "upheld" if upheld else "refused"
-    sanction.appeal.reason, sanction.appeal.decided_by, sanction.appeal.decided_at = reason, by, unit.now
+def decide(unit: Unit, sanction: Sanction, decision: AppealDecision, *, by: str) -> None:
+    """Decide on an appeal; one that is upheld ends the sanction. Raises as `appeals.decide`."""
+    appeals.decide(sanction.appeal, decision, by=by, now=unit.now, decided_by=sanction.by)
     unit.save(sanction)
-    if upheld:
+    if decision.upheld:
         lift(unit, sanction, "appeal")

@@ -1,19 +1,22 @@
 """What rights remembers of a placement: its agreement, cover, shift and pay, each under the placement's id."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, ClassVar, Literal, TypeVar
 
+import orjson
 from pydantic import BaseModel
 from pymongo import IndexModel
 
 from services.rights.clocks import Authority, CaseKind, CaseOutcome, CaseState
-from services.rights.rules import SHIPPED, Rules
+from services.rights.rules import SHIPPED, Reliability, Rule, Rules, Side
 from shared.auth import Caller
+from shared.contracts.posting import GigTerms
 from shared.contracts.terms import Pay, PayMode, Period
 from shared.rulebook import RuleBook, RuleVersion
 from shared.sending import Trouble
+from shared.signing import KeyRing
 from shared.unit import Document, Unit
 
 ShiftStatus = Literal["planned", "started", "ended", "cancelled", "missed"]
@@ -56,6 +59,10 @@ class Agreement(OfPlacement):
     void_at: datetime | None = None
     void_by: Literal["worker", "employer", "market"] | None = None
 
+    @property
+    def terms(self) -> GigTerms:
+        return GigTerms.model_validate(orjson.loads(self.text)["terms"])
+
 
 CoverStatus = Literal["pending", "active", "refused", "withdrawn"]
 
@@ -67,7 +74,8 @@ class Cover(OfPlacement):
     since `asked_since`; whoever asks moves `due_at` on first. `attempts` counts how often it was asked for this, and
     `trouble` is why the last attempt came to nothing. Without an insurer there is nobody to ask: the entry here is the
     cover. `refused_for` is the insurer's code. A cover may be withdrawn before the insurer's answer is known; it is
-    asked until that is, so that no entry of a withdrawn cover stays with the insurer.
+    asked until that is, so that no entry of a withdrawn cover stays with the insurer. `confirmed_at`: when the
+    insurer's word came.
     """
 
     collection = "covers"
@@ -82,6 +90,7 @@ class Cover(OfPlacement):
     occupation: str = ""
     status: CoverStatus = "active"
     refused_for: str | None = None
+    confirmed_at: datetime | None = None
     withdrawn_at: datetime | None = None
     ask: Literal["enrol", "withdraw"] | None = None
     due_at: datetime | None = None
@@ -89,6 +98,10 @@ class Cover(OfPlacement):
     attempts: int = 0
     trouble: Trouble | None = None
     trace: dict[str, str] = {}
+
+    def stood(self, at: datetime) -> bool:
+        """True of one that is active, and was at that moment."""
+        return self.status == "active" and (self.confirmed_at is None or self.confirmed_at <= at)
 
 
 class Proof(BaseModel):
@@ -125,7 +138,7 @@ class Shift(OfPlacement):
 
     `late_synced`: the start was made offline, at the device's time, and came later; `end_late_synced` the same of the
     end. `refused` are the last check-ins that were not taken, `wrong_codes` how many codes were not the work site's.
-    `no_show_minutes` and `timesheet_hours` are the district's figures of when the placement was made.
+    `no_show_minutes`, `timesheet_hours`, `reminder_hours`: the district's figures of when the placement was made.
     """
 
     collection = "shifts"
@@ -148,6 +161,7 @@ class Shift(OfPlacement):
     automatic: bool = False
     no_show_minutes: int = 10
     timesheet_hours: int = 24
+    reminder_hours: int = 0
 
 
 class Timesheet(OfPlacement):
@@ -155,10 +169,15 @@ class Timesheet(OfPlacement):
 
     `minutes` as the shift recorded them. `open`, then `approved` (by the employer, or `deadline`: nobody answered), or
     `disputed`: the employer says `claimed_minutes`, for a reason; then `settled` at `settled_minutes`, by the worker
-    who agrees or by a clerk. `note` and `grounds`, what the employer and the clerk wrote, are sealed.
+    who agrees, by a clerk, or as it was recorded since nobody had by `settle_by` (`lapse`). `escalated_at`: it had
+    waited so long that clerks see it as urgent. `note` and `grounds`, what employer and clerk wrote, are sealed.
     """
 
     collection = "timesheets"
+    indexes: ClassVar = [
+        *OfPlacement.indexes,
+        IndexModel([("status", 1), ("_id", -1)], partialFilterExpression={"status": "disputed"}),
+    ]
 
     started_at: datetime
     ended_at: datetime
@@ -170,17 +189,25 @@ class Timesheet(OfPlacement):
     claimed_minutes: int | None = None
     reason: DisputeReason | None = None
     note: bytes | None = None
-    settled_by: Literal["worker", "clerk"] | None = None
+    settle_by: datetime | None = None
+    escalated_at: datetime | None = None
+    settled_by: Literal["worker", "clerk", "lapse"] | None = None
     settled_at: datetime | None = None
     settled_minutes: int | None = None
     grounds: bytes | None = None
+
+    @property
+    def counted(self) -> int:
+        """The minutes that count now."""
+        return self.minutes if self.settled_minutes is None else self.settled_minutes
 
 
 class Payment(OfPlacement):
     """What the employer owes for a shift, or for having cancelled it late. The market follows the money; it never
     holds it.
 
-    `contested`: the worker says that what was marked as paid has not arrived; until it is marked again.
+    `contested`: the worker says that what was marked as paid has not arrived; until it is marked again. `late`: it was
+    due, and not marked as paid, or contested.
     """
 
     collection = "payments"
@@ -194,6 +221,7 @@ class Payment(OfPlacement):
     contested: bool = False
     confirmed_at: datetime | None = None
     overdue: bool = False
+    late: bool = False
 
     @property
     def status(self) -> Literal["due", "paid", "contested", "confirmed"]:
@@ -254,13 +282,19 @@ class Case(Document):
     limits: list[Limit] = []
     history: list[Step] = []
 
+    @property
+    def employer_concerned(self) -> bool:
+        """True where the employer knows of it: it can end arrears by paying, and was asked to come to a mediation."""
+        asked = any(step.what in ("mediation", "invited") for step in self.history)
+        return self.employer_id is not None and (self.kind == "arrears" or asked)
+
     def limit(self, name: str) -> Limit | None:
         """The limit of this name that still runs."""
         return next((one for one in self.limits if one.name == name and one.met_at is None), None)
 
 
-class SanctionAppeal(BaseModel):
-    """Why it is wrong, sealed for the party. `reason` is what the clerk says who decided."""
+class Appeal(BaseModel):
+    """Why something is wrong, sealed for who says it. `reason` is what the clerk says who decided."""
 
     text: bytes
     at: datetime
@@ -271,7 +305,7 @@ class SanctionAppeal(BaseModel):
 
 
 class Sanction(Document):
-    """What keeps an employer from posting. `by` is the clerk who set it, or `market` when a rule did."""
+    """What keeps an employer from posting, or a worker from waiting for work. `by`: a clerk, or `market` for a rule."""
 
     collection = "sanctions"
     indexes: ClassVar = [
@@ -280,7 +314,7 @@ class Sanction(Document):
         IndexModel([("appeal.state", 1), ("district", 1), ("_id", 1)]),
     ]
 
-    party: Literal["employer", "worker"] = "employer"
+    party: Side = "employer"
     party_id: str
     district: str
     kind: Literal["block", "suspend"]
@@ -291,7 +325,7 @@ class Sanction(Document):
     by: str
     lifted_at: datetime | None = None
     lifted_for: str | None = None
-    appeal: SanctionAppeal | None = None
+    appeal: Appeal | None = None
 
     def in_force(self, now: datetime) -> bool:
         return self.lifted_at is None and (self.until is None or now < self.until)
@@ -305,9 +339,6 @@ class Cancellation(Document):
     at: datetime
     by: Literal["worker", "employer", "market"]
     compensation_fen: int = 0
-
-
-Side = Literal["worker", "employer"]
 
 
 class Mark(BaseModel):
@@ -336,6 +367,116 @@ class Ratings(OfPlacement):
         return self.by_worker if side == "worker" else self.by_employer
 
 
+class Suspended(BaseModel):
+    """A sanction that followed from a score `below` so many points."""
+
+    sanction_id: str
+    below: int
+
+
+class Standing(Document):
+    """Which suspensions a person's points have led to; of two losses at one moment the second sees the first by it.
+
+    The id is `standing_id` of its person.
+    """
+
+    collection = "standings"
+    indexes: ClassVar = [IndexModel("party_id")]
+
+    party_id: str
+    suspended: list[Suspended] = []
+
+
+def standing_id(party: Side, party_id: str) -> str:
+    return f"{party}:{party_id}"
+
+
+TakenBack = Literal["excuse", "appeal", "unfounded"]
+"""Why an entry was taken back: a clerk accepted the excuse, or the appeal; or nothing had been owed."""
+
+
+class Entry(Document):
+    """One change of a person's points, never changed itself: what `rule` gave or took, by the rules `rules`.
+
+    The id is of the rule and what it is about (`about_id`: a placement, or a gig), so that one fact counts once. One
+    that takes another back (`takes_back_id`, `because`) has its points with the other sign. `score` is the person's
+    with it; `order` sorts entries as they were made. Nothing is left of its points from `counts_until` on.
+    """
+
+    collection = "points"
+    indexes: ClassVar = [
+        IndexModel([("standing", 1), ("order", -1)]),
+        IndexModel([("standing", 1), ("sort", 1), ("order", -1)]),
+    ]
+
+    standing: str
+    party: Side
+    party_id: str
+    district: str
+    sort: Literal["given", "taken", "taken-back"]
+    rule: Rule
+    rules: str
+    cause: str
+    about_id: str
+    points: int
+    half_days: int
+    counts_until: datetime
+    appeal_until: datetime
+    score: int
+    at: datetime
+    order: str
+    takes_back_id: str | None = None
+    because: TakenBack | None = None
+
+
+class EntryAppeal(Document):
+    """An appeal against an entry, under the entry's id."""
+
+    collection = "entry_appeals"
+    indexes: ClassVar = [IndexModel([("appeal.state", 1), ("district", 1), ("_id", 1)])]
+
+    party_id: str
+    district: str
+    appeal: Appeal
+
+
+class Ability(Document):
+    """What the registry last said of a worker's skills and certificates. The id is the worker's."""
+
+    collection = "abilities"
+
+    skills: tuple[str, ...]
+    certificates: tuple[str, ...]
+    revision: int
+
+
+class PublishedArticle(Document):
+    """Which version of an article of the knowledge base was said last. The id is the article's."""
+
+    collection = "articles"
+
+    number: int
+    published_at: datetime
+
+
+class RecordedShift(BaseModel):
+    placement_id: str
+    minutes: int
+
+
+class WorkRecord(Document):
+    """A record that was given out: its hash, which minutes it says, until when it is good. Itself it is not kept."""
+
+    collection = "work_records"
+    indexes: ClassVar = [IndexModel([("worker_id", 1), ("_id", -1)])]
+
+    worker_id: str
+    sha256: str
+    issued_at: datetime
+    valid_until: datetime
+    shifts: list[RecordedShift]
+
+
 DOCUMENTS: list[type[Document]] = [
     Agreement,
     Cover,
@@ -346,6 +487,13 @@ DOCUMENTS: list[type[Document]] = [
     Case,
     Sanction,
     Ratings,
+    Standing,
+    Entry,
+    EntryAppeal,
+    Ability,
+    WorkRecord,
+    PublishedArticle,
+    KeyRing,
     RuleVersion,
 ]
 
@@ -378,10 +526,31 @@ def may_read(caller: Caller, parties: Parties) -> bool:
             return False
 
 
-async def readable(unit: Unit, kind: type[P], caller: Caller, *, limit: int, after: str | None) -> list[P]:
-    """Those that the caller may read, newest placement first, beginning behind the id `after`."""
+async def readable(
+    unit: Unit,
+    kind: type[P],
+    caller: Caller,
+    *,
+    limit: int,
+    after: str | None,
+    only: Mapping[str, Any] | None = None,
+) -> list[P]:
+    """Those that the caller may read and that match `only`; newest placement first, beginning behind the id `after`."""
     older = {"_id": {"$lt": after}} if after else {}
-    return await unit.find(kind, {**_whose(caller), **older}, sort=[("_id", -1)], limit=limit)
+    query = {**(only or {}), **_whose(caller)}
+    return await unit.find(kind, {"$and": [query, older]}, sort=[("_id", -1)], limit=limit)
+
+
+async def worked_in(unit: Unit, worker_id: str, begin: datetime, end: datetime, limit: int) -> list[Timesheet]:
+    """A worker's timesheets of work that began in [begin, end), the oldest first."""
+    query = {"parties.worker_id": worker_id, "started_at": {"$gte": begin, "$lt": end}}
+    return await unit.find(Timesheet, query, sort=[("started_at", 1)], limit=limit)
+
+
+async def records_of(unit: Unit, worker_id: str, *, limit: int, after: str | None) -> list[WorkRecord]:
+    """A worker's records, newest first, beginning behind the id `after`."""
+    older = {"_id": {"$lt": after}} if after else {}
+    return await unit.find(WorkRecord, {"worker_id": worker_id, **older}, sort=[("_id", -1)], limit=limit)
 
 
 async def cases(
@@ -403,6 +572,40 @@ async def sanctions(
     """Sanctions that match, oldest first, with `districts` as for cases."""
     query = {**query, **({"_id": {"$gt": after}} if after else {}), **within(districts)}
     return await unit.find(Sanction, query, sort=[("_id", 1)], limit=limit)
+
+
+async def entries_of(
+    unit: Unit, standing: str, districts: Sequence[str] | None = None, *, limit: int, after: str | None
+) -> list[Entry]:
+    """A person's entries, newest first, beginning behind the `order` of another; `districts` as for cases."""
+    older = {"order": {"$lt": after}} if after else {}
+    return await unit.find(
+        Entry, {"standing": standing, **older, **within(districts)}, sort=[("order", -1)], limit=limit
+    )
+
+
+async def counting(unit: Unit, standing: str, figures: Reliability, *, without: str | None = None) -> list[Entry]:
+    """The entries by which a person's score is reckoned, at most as many as can matter, but for one.
+
+    Each that counts is a point at least. So the newest that fill the way from the start to the most are enough of what
+    was given, and of what was taken those that would bring the most down to the least.
+    """
+    query = {"standing": standing, "counts_until": {"$gt": unit.now}}
+    back = await unit.find(Entry, query | {"sort": "taken-back"})
+    void = [*(each.takes_back_id for each in back), *([without] if without else [])]
+    found: list[Entry] = []
+    for sort, limit in (("given", figures.most - figures.start), ("taken", figures.most - figures.least)):
+        standing_ones = query | {"sort": sort, "_id": {"$nin": void}}
+        found += await unit.find(Entry, standing_ones, sort=[("order", -1)], limit=limit)
+    return found
+
+
+async def entry_appeals(
+    unit: Unit, districts: Sequence[str] | None, *, limit: int, after: str | None
+) -> list[EntryAppeal]:
+    """Appeals that wait for a clerk, by the entry's id, with `districts` as for cases."""
+    query = {"appeal.state": "waiting", **({"_id": {"$gt": after}} if after else {}), **within(districts)}
+    return await unit.find(EntryAppeal, query, sort=[("_id", 1)], limit=limit)
 
 
 def within(districts: Sequence[str] | None) -> dict[str, Any]:

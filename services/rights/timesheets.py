@@ -1,18 +1,18 @@
 """Timesheets over HTTP: the employer approves or disputes, the worker agrees, a clerk decides."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from services.rights import attendance, cases, hours
-from services.rights.store import DisputeReason, Payment, SheetStatus, Shift, Timesheet, may_read, readable
+from services.rights import attendance, cases, evidence, hours
+from services.rights.store import RULES, DisputeReason, Payment, SheetStatus, Shift, Timesheet, may_read, readable
 from shared.audit import audit
 from shared.auth import Anyone, Caller, Clerk, Employer, Worker
 from shared.http import InSealer, InUnit, UnitRoute
 from shared.problems import Conflict, Invalid, Missing, Text
-from shared.sealed import Sealer
+from shared.sealed import PersonalSealer
 from shared.unit import Unit
 
 routes = APIRouter(route_class=UnitRoute)
@@ -33,7 +33,10 @@ Minutes = Annotated[int, Field(ge=0)]
 
 
 class TimesheetView(BaseModel):
-    """`minutes` as recorded; `settled_minutes` count instead where a dispute was settled."""
+    """`minutes` as recorded; `settled_minutes` count instead where a dispute was settled.
+
+    A dispute that nobody has settled for long is `escalated_at`; at `settle_by` the recorded minutes stand (`lapse`).
+    """
 
     placement_id: str
     worker_id: str
@@ -49,7 +52,9 @@ class TimesheetView(BaseModel):
     claimed_minutes: int | None
     reason: DisputeReason | None
     note: str | None
-    settled_by: Literal["worker", "clerk"] | None
+    settle_by: datetime | None
+    escalated_at: datetime | None
+    settled_by: Literal["worker", "clerk", "lapse"] | None
     settled_at: datetime | None
     settled_minutes: int | None
     grounds: str | None
@@ -86,24 +91,31 @@ async def list_timesheets(
     sealer: InSealer,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     after: Annotated[str | None, Query(max_length=200, description="the `next` of the page before")] = None,
+    waiting: Annotated[
+        Literal["disputed", "escalated"] | None, Query(description="only those that wait for somebody to settle them")
+    ] = None,
 ) -> TimesheetPage:
     """The caller's timesheets, newest first; a clerk's are those of the clerk's districts."""
-    found = await readable(unit, Timesheet, caller, limit=limit, after=after)
+    only: dict[str, Any] = {"status": "disputed"} if waiting else {}
+    if waiting == "escalated":
+        only["escalated_at"] = {"$ne": None}
+    found = await readable(unit, Timesheet, caller, limit=limit, after=after, only=only)
+    await sealer.load(one.parties.worker_id for one in found)
     last = found[-1].id if len(found) == limit else None
-    return TimesheetPage(items=[_view(one, sealer) for one in found], next=last)
+    return TimesheetPage(items=[await _view(one, sealer) for one in found], next=last)
 
 
 @routes.get("/timesheets/{placement_id}")
 async def read_timesheet(placement_id: str, caller: Anyone, unit: InUnit, sealer: InSealer) -> TimesheetView:
-    return _view(await _readable(unit, placement_id, caller), sealer)
+    return await _view(await _readable(unit, placement_id, caller), sealer)
 
 
 @routes.post("/timesheets/{placement_id}/approve")
 async def approve_timesheet(placement_id: str, employer: Employer, unit: InUnit, sealer: InSealer) -> TimesheetView:
     """The recorded minutes are right. 409: `timesheet-approved`, `timesheet-disputed`, `timesheet-settled`."""
     sheet = await _open(unit, placement_id, employer)
-    hours.approve(unit, sheet, by="employer", at=unit.now)
-    return _view(sheet, sealer)
+    await hours.approve(unit, sheet, by="employer", at=unit.now)
+    return await _view(sheet, sealer)
 
 
 @routes.post("/timesheets/{placement_id}/dispute")
@@ -121,9 +133,10 @@ async def dispute_timesheet(
     await _check_minutes(unit, sheet, body.minutes)
     if body.minutes == sheet.minutes:
         raise Invalid("minutes", AS_RECORDED)
-    note = sealer.seal(body.note, subject=sheet.id, field="dispute_note") if body.note else None
-    hours.dispute(unit, sheet, body.minutes, body.reason, note)
-    return _view(sheet, sealer)
+    note = await sealer.seal(body.note, of=sheet.parties.worker_id, field="dispute_note") if body.note else None
+    rules = await RULES.of(unit, sheet.parties.district)
+    hours.dispute(unit, sheet, body.minutes, body.reason, note, rules)
+    return await _view(sheet, sealer)
 
 
 @routes.post("/timesheets/{placement_id}/agree")
@@ -131,7 +144,7 @@ async def agree_to_correction(placement_id: str, worker: Worker, unit: InUnit, s
     """The worker agrees to the employer's minutes. 409: `not-disputed`, `timesheet-settled`."""
     sheet = await _disputed(unit, placement_id, worker)
     await _settle(unit, sheet, sheet.claimed_minutes or 0, worker)
-    return _view(sheet, sealer)
+    return await _view(sheet, sealer)
 
 
 async def _settle(unit: Unit, sheet: Timesheet, minutes: int, caller: Caller, grounds: bytes | None = None) -> None:
@@ -147,11 +160,11 @@ async def decide_dispute(
     """A clerk of the district says what was worked; recorded. 409: `not-disputed`, `timesheet-settled`."""
     sheet = await _disputed(unit, placement_id, clerk)
     await _check_minutes(unit, sheet, body.minutes)
-    grounds = sealer.seal(body.grounds, subject=sheet.id, field="grounds")
+    grounds = await sealer.seal(body.grounds, of=sheet.parties.worker_id, field="grounds")
     await _settle(unit, sheet, body.minutes, clerk, grounds)
     facts = {"placement_id": sheet.id, "recorded": sheet.minutes, "claimed": sheet.claimed_minutes}
     await audit(unit, clerk.id, "timesheet decided", minutes=body.minutes, **facts)
-    return _view(sheet, sealer)
+    return await _view(sheet, sealer)
 
 
 async def _readable(unit: Unit, placement_id: str, caller: Caller) -> Timesheet:
@@ -183,11 +196,8 @@ async def _check_minutes(unit: Unit, sheet: Timesheet, minutes: int) -> None:
         raise Invalid("minutes", MORE_THAN_PLANNED, most=shift.period.minutes)
 
 
-def _view(sheet: Timesheet, sealer: Sealer) -> TimesheetView:
-    words = {
-        "note": sheet.note and sealer.open(sheet.note, subject=sheet.id, field="dispute_note"),
-        "grounds": sheet.grounds and sealer.open(sheet.grounds, subject=sheet.id, field="grounds"),
-    }
+async def _view(sheet: Timesheet, sealer: PersonalSealer) -> TimesheetView:
+    words = await evidence.sheet_words(sheet, sealer)
     return TimesheetView(
         placement_id=sheet.id, **sheet.parties.model_dump(exclude={"district"}), **(dict(sheet) | words)
     )

@@ -62,7 +62,8 @@ from shared.districts import GivenDistrict, all_of_today
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
-from shared.sealed import Sealer
+from shared.sanctions import Refusal, may_go_on
+from shared.sealed import PersonalSealer
 from shared.unit import Unit
 from shared.wording import Said
 
@@ -94,6 +95,19 @@ NOT_PAST = Text("must be later than now", "应晚于当前时间")
 BANNED = Text(
     "You may not wait for work until {until} ({reason}): {note} You can appeal in the app or at any counter.",
     "您被暂停签到候工，截止 {until}（{reason}）：{note} 如有异议可在线或到任一柜台申诉。",
+)
+SANCTIONED = Refusal(
+    "worker-sanctioned",
+    Text(
+        "You may not wait for work until {until} by sanction {sanction_id}. You may appeal: "
+        "POST /api/rights/sanctions/{sanction_id}/appeal.",
+        "因处理措施 {sanction_id}，{until} 前不能签到候工。可以申诉：POST /api/rights/sanctions/{sanction_id}/appeal。",
+    ),
+    Text(
+        "You may not wait for work by sanction {sanction_id} until it is lifted. You may appeal: "
+        "POST /api/rights/sanctions/{sanction_id}/appeal.",
+        "处理措施 {sanction_id} 解除前不能签到候工。可以申诉：POST /api/rights/sanctions/{sanction_id}/appeal。",
+    ),
 )
 BAN = Text("ban", "暂停候工决定")
 APPEAL_DECIDED = Text("Your appeal has been decided: {state}. {reason}", "您的申诉已有结果：{state}。{reason}")
@@ -407,7 +421,7 @@ class Parts:
     """What the routes need besides their unit."""
 
     def __init__(self, request: Request) -> None:
-        self.sealer: Sealer = request.app.state.sealer
+        self.people = PersonalSealer(request.app.state.sealer, request.state.unit)
         self.zone = ZoneInfo(request.app.state.runtime.settings.zone)
 
 
@@ -458,7 +472,7 @@ async def register(
     """Register a person under their real name, once in the region (201; 200 when they are registered already)."""
     worker_id = _subject(caller, draft.account_id, "account_id")
     clerk_id = _clerk(caller, draft.district)
-    id_index = parts.sealer.blind(draft.id_number, field="id-number")
+    id_index = parts.people.blind(draft.id_number, field="id-number")
     known = await unit.get(Worker, worker_id)
     if known:
         if known.id_index != id_index:
@@ -475,9 +489,9 @@ async def register(
     worker = Worker(
         id=worker_id,
         id_index=id_index,
-        id_number=parts.sealer.seal(draft.id_number, subject=worker_id, field="id-number"),
-        name=parts.sealer.seal(draft.name, subject=worker_id, field="name"),
-        hardship=_sealed_hardship(draft.hardship, worker_id, parts.sealer),
+        id_number=await parts.people.seal(draft.id_number, of=worker_id, field="id-number"),
+        name=await parts.people.seal(draft.name, of=worker_id, field="name"),
+        hardship=await _sealed_hardship(draft.hardship, worker_id, parts.people),
         tier=tier_of(table, draft.hardship, draft.id_number, today),
         tier_table=table.name,
         district=draft.district,
@@ -502,8 +516,8 @@ def _registered(worker: Worker, unit: Unit) -> Registered:
     return Registered(worker_id=worker.id, district=worker.district, tier=worker.tier, minor=minor)
 
 
-def _sealed_hardship(categories: list[str], worker_id: str, sealer: Sealer) -> bytes:
-    return sealer.seal(orjson.dumps(categories).decode(), subject=worker_id, field="hardship")
+async def _sealed_hardship(categories: list[str], worker_id: str, people: PersonalSealer) -> bytes:
+    return await people.seal(orjson.dumps(categories).decode(), of=worker_id, field="hardship")
 
 
 def _certificates(
@@ -539,9 +553,9 @@ async def my_profile(caller: WorkerCaller, parts: InParts, unit: InUnit) -> Prof
     worker = await _mine(caller, unit)
     return Profile(
         **_conditions(worker, parts, unit).model_dump(),
-        name=parts.sealer.open(worker.name, subject=worker.id, field="name"),
-        id_number=masked(parts.sealer.open(worker.id_number, subject=worker.id, field="id-number")),
-        hardship=_hardship(worker, parts.sealer),
+        name=await parts.people.open(worker.name, of=worker.id, field="name"),
+        id_number=masked(await parts.people.open(worker.id_number, of=worker.id, field="id-number")),
+        hardship=await _hardship(worker, parts.people),
         consent=ConsentView(
             version=worker.consent.version,
             at=worker.consent.at,
@@ -562,12 +576,12 @@ async def change_profile(change: ProfileChange, caller: WorkerCaller, parts: InP
     if "certificates" in given:
         worker.certificates = _certificates(change.certificates, worker.certificates, None, unit.now, parts.zone)
     if given & {"hardship", "district"}:  # another province has another table
-        hardship = change.hardship if "hardship" in given else _hardship(worker, parts.sealer)
+        hardship = change.hardship if "hardship" in given else await _hardship(worker, parts.people)
         table = await TIERS.of(unit, worker.district)
-        id_number = parts.sealer.open(worker.id_number, subject=worker.id, field="id-number")
+        id_number = await parts.people.open(worker.id_number, of=worker.id, field="id-number")
         today = local_day(unit.now, parts.zone)
         worker.tier, worker.tier_table = tier_of(table, hardship, id_number, today), table.name
-        worker.hardship = _sealed_hardship(hardship, worker.id, parts.sealer)
+        worker.hardship = await _sealed_hardship(hardship, worker.id, parts.people)
     _keep(worker, said, unit)
     return _conditions(worker, parts, unit)
 
@@ -661,17 +675,17 @@ async def _go_by_rules_of_now(worker: Worker, parts: Parts, unit: Unit) -> None:
     table = await TIERS.of(unit, worker.district)
     if worker.tier_table == table.name:
         return
-    id_number = parts.sealer.open(worker.id_number, subject=worker.id, field="id-number")
+    id_number = await parts.people.open(worker.id_number, of=worker.id, field="id-number")
     today, before = local_day(unit.now, parts.zone), worker.tier
-    worker.tier = tier_by_other_rules(table, _hardship(worker, parts.sealer), id_number, today)
+    worker.tier = tier_by_other_rules(table, await _hardship(worker, parts.people), id_number, today)
     worker.tier_table = table.name
     unit.save(worker)
     if worker.tier != before:
         say_changed(worker, unit)
 
 
-def _hardship(worker: Worker, sealer: Sealer) -> list[str]:
-    categories: list[str] = orjson.loads(sealer.open(worker.hardship, subject=worker.id, field="hardship"))
+async def _hardship(worker: Worker, people: PersonalSealer) -> list[str]:
+    categories: list[str] = orjson.loads(await people.open(worker.hardship, of=worker.id, field="hardship"))
     return categories
 
 
@@ -732,7 +746,10 @@ async def stations(asked: Annotated[StationsAsked, Query()]) -> Stations:
 
 @routes.post("/check-ins", status_code=201)
 async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, unit: InUnit) -> CheckIn:
-    """Wait for work in some districts, in place of a check-in before."""
+    """Wait for work in some districts, in place of a check-in before.
+
+    409 `not-registered`; `banned` and `worker-sanctioned` say until when, and how to appeal.
+    """
     worker_id = _subject(caller, draft.worker_id, "worker_id")
     clerk_id = _clerk(caller, *draft.districts)
     cell = _cell(draft)
@@ -741,6 +758,8 @@ async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, u
     if worker is None:
         raise Conflict("not-registered", NOT_REGISTERED)
     _must_not_be_banned(worker, unit.now)
+    await may_go_on(unit, worker_id, SANCTIONED)
+    unit.save(worker)  # so that a ban or a sanction set at the same moment collides with it, and sees the check-in
     await _go_by_rules_of_now(worker, parts, unit)
     before = await unit.get(Presence, worker_id)
     if before:
@@ -903,10 +922,10 @@ class BanView(BaseModel):
     appeal: AppealView | None
 
     @classmethod
-    def of(cls, worker: Worker, ban: Ban, sealer: Sealer) -> "BanView":
+    async def of(cls, worker: Worker, ban: Ban, people: PersonalSealer) -> "BanView":
         appeal = None
         if ban.appeal:
-            text = sealer.open(ban.appeal.text, subject=worker.id, field="appeal")
+            text = await people.open(ban.appeal.text, of=worker.id, field="appeal")
             appeal = AppealView(text=text, **ban.appeal.model_dump(exclude={"text", "decided_by"}))
         return cls(worker_id=worker.id, appeal=appeal, **ban.model_dump(include={"reason", "note", "until"}))
 
@@ -928,7 +947,7 @@ async def ban(worker_id: str, asked: BanDraft, clerk: Clerk, parts: InParts, uni
     if presence:
         end(presence, "expired", unit)
     await audit(unit, clerk.id, "worker banned", worker_id=worker_id, **asked.model_dump())
-    return BanView.of(worker, worker.ban, parts.sealer)
+    return await BanView.of(worker, worker.ban, parts.people)
 
 
 @routes.delete("/{worker_id}/ban", status_code=204)
@@ -947,7 +966,7 @@ async def my_ban(caller: WorkerCaller, parts: InParts, unit: InUnit) -> BanView:
     worker = await _mine(caller, unit)
     if worker.ban is None:
         raise Missing(BAN)
-    return BanView.of(worker, worker.ban, parts.sealer)
+    return await BanView.of(worker, worker.ban, parts.people)
 
 
 class AppealDraft(_Asked):
@@ -965,9 +984,10 @@ async def appeal(asked: AppealDraft, caller: WorkerCaller, parts: InParts, unit:
         raise Conflict("appeal-decided", APPEAL_DECIDED, state=worker.ban.appeal.state, reason=worker.ban.appeal.reason)
     if (found := worker.banned(unit.now)) is None:
         raise Missing(BAN)
-    found.appeal = BanAppeal(text=parts.sealer.seal(asked.text, subject=worker.id, field="appeal"), at=unit.now)
+    text = await parts.people.seal(asked.text, of=worker.id, field="appeal")
+    found.appeal = BanAppeal(text=text, at=unit.now)
     unit.save(worker)
-    return BanView.of(worker, found, parts.sealer)
+    return await BanView.of(worker, found, parts.people)
 
 
 @routes.get("/bans/appeals")
@@ -981,7 +1001,8 @@ async def appeals(
     """Bans in the clerk's districts whose appeal waits for a decision, by the worker's id."""
     districts = None if clerk.role == "operator" else clerk.districts
     found = await appeals_in(unit, districts, after=after, limit=limit + 1)
-    items = [BanView.of(worker, worker.ban, parts.sealer) for worker in found[:limit] if worker.ban]
+    await parts.people.load(worker.id for worker in found)
+    items = [await BanView.of(worker, worker.ban, parts.people) for worker in found[:limit] if worker.ban]
     return BanPage(items=items, next=items[-1].worker_id if len(found) > limit else None)
 
 
@@ -1007,7 +1028,7 @@ async def decide_appeal(
     made.decided_by, made.decided_at = clerk.id, unit.now
     unit.save(worker)
     await audit(unit, clerk.id, "ban appeal decided", worker_id=worker_id, **decision.model_dump())
-    return BanView.of(worker, worker.ban, parts.sealer)
+    return await BanView.of(worker, worker.ban, parts.people)
 
 
 def _must_not_be_banned(worker: Worker, now: datetime) -> None:

@@ -14,6 +14,7 @@ from pymongo import ASCENDING, IndexModel
 from services.workers.domain import Certificate
 from shared.contracts.workers import Calendar, Tier, WorkerProfile
 from shared.rulebook import RuleVersion
+from shared.sanctions import HeardSanction
 from shared.unit import Document, Unit
 
 
@@ -152,7 +153,7 @@ class Presence(Document):
     clerk_id: str | None
 
 
-DOCUMENTS = (Worker, Block, Presence, RuleVersion)
+DOCUMENTS = (Worker, Block, Presence, HeardSanction, RuleVersion)
 
 
 async def blocks_by(unit: Unit, by_id: str) -> list[Block]:

@@ -76,6 +76,20 @@ class PlacementMade(Event, topic="matching.placement", type="matching.placement-
     arrive_by: Instant | None = None
 
 
+class ConfirmationLapsed(
+    Event, topic="matching.placement", type="matching.confirmation-lapsed.v1", subject="placement_id"
+):
+    """A worker had accepted, and the employer did not say in time whether it takes them: there will be no placement."""
+
+    placement_id: str
+    offer_id: str
+    gig_id: str
+    worker_id: str
+    employer_id: str
+    district: District
+    at: Instant
+
+
 class PlacementCancelled(
     Event, topic="matching.placement", type="matching.placement-cancelled.v1", subject="placement_id"
 ):

@@ -47,6 +47,15 @@ class AlertRaised(Event, topic="notify.alert", type="notify.alert-raised.v1", su
     until: Instant
 
 
+class AlertWithdrawn(Event, topic="notify.alert", type="notify.alert-withdrawn.v1", subject="alert_id", key="district"):
+    """A clerk took an alert back: it does not hold, or no longer. Who had been told is told so."""
+
+    alert_id: str
+    kind: AlertKind
+    district: District
+    at: Instant
+
+
 class NoticePosted(Event, topic="notify.notice", type="notify.notice-posted.v1", subject="notice_id", key="district"):
     """A clerk tells a station's group something urgent, about a gig or not. Its words are the group's."""
 

@@ -111,6 +111,21 @@ class TimesheetApproved(
     at: Instant
 
 
+class TimesheetUnanswered(
+    Event, topic="rights.shift", type="rights.timesheet-unanswered.v1", subject="placement_id", key="worker_id"
+):
+    """The employer has not answered for the minutes yet: at `answer_by` they stand as recorded. Said once."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    minutes: int
+    answer_by: Instant
+    at: Instant
+
+
 class TimesheetDisputed(
     Event, topic="rights.shift", type="rights.timesheet-disputed.v1", subject="placement_id", key="worker_id"
 ):
@@ -139,6 +154,36 @@ class TimesheetSettled(
     district: District
     minutes: int
     by: Literal["worker", "clerk"]
+    at: Instant
+
+
+class TimesheetEscalated(
+    Event, topic="rights.shift", type="rights.timesheet-escalated.v1", subject="placement_id", key="worker_id"
+):
+    """A dispute about minutes has waited too long and is before the clerks as urgent; at `settle_by` it lapses."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    minutes: int
+    claimed_minutes: int
+    settle_by: Instant
+    at: Instant
+
+
+class TimesheetLapsed(
+    Event, topic="rights.shift", type="rights.timesheet-lapsed.v1", subject="placement_id", key="worker_id"
+):
+    """Nobody settled a dispute in its time: the `minutes` stand as they were recorded."""
+
+    placement_id: str
+    worker_id: str
+    employer_id: str
+    gig_id: str
+    district: District
+    minutes: int
     at: Instant
 
 
@@ -221,8 +266,49 @@ class CaseOpened(Event, topic="rights.case", type="rights.case-opened.v1", subje
     at: Instant
 
 
+class CaseAdvanced(Event, topic="rights.case", type="rights.case-advanced.v1", subject="case_id", key="worker_id"):
+    """A case has come to `state`: accepted, declined, mediation, settled, referred (`referred_to`), or taken-up there.
+
+    `step` counts what happened in it. `employer_concerned`: its employer is a party who knows of it, since it is about
+    arrears or was brought to mediation.
+    """
+
+    case_id: str
+    receipt: Receipt
+    worker_id: str
+    employer_id: str | None = None
+    placement_id: str | None = None
+    district: District
+    kind: Code
+    state: Code
+    referred_to: Code | None = None
+    step: int
+    employer_concerned: bool
+    at: Instant
+
+
+class CaseInvited(Event, topic="rights.case", type="rights.case-invited.v1", subject="case_id", key="worker_id"):
+    """Both sides of a case are asked to a mediation or a hearing (`to`) at `starts_at`. Said again for another time.
+
+    Where it is, the sides read at rights.
+    """
+
+    case_id: str
+    receipt: Receipt
+    worker_id: str
+    employer_id: str | None = None
+    placement_id: str | None = None
+    district: District
+    kind: Code
+    to: Literal["mediation", "hearing"]
+    starts_at: Instant
+    step: int
+    employer_concerned: bool
+    at: Instant
+
+
 class CaseClosed(Event, topic="rights.case", type="rights.case-closed.v1", subject="case_id", key="worker_id"):
-    """A case is over; `outcome` says how."""
+    """A case is over; `outcome` says how. `employer_concerned` as when a case advances."""
 
     case_id: str
     receipt: Receipt
@@ -232,6 +318,7 @@ class CaseClosed(Event, topic="rights.case", type="rights.case-closed.v1", subje
     district: District
     kind: Code
     outcome: Code
+    employer_concerned: bool = False
     at: Instant
 
 
@@ -247,13 +334,15 @@ class CaseEscalated(Event, topic="rights.case", type="rights.case-escalated.v1",
     kind: Code
     limit: Code
     due_at: Instant
+    employer_concerned: bool = False
     at: Instant
 
 
 class SanctionSet(Event, topic="rights.sanction", type="rights.sanction-set.v1", subject="sanction_id", key="party_id"):
     """An employer or worker may not go on as before, from `since` until `until` (or until it is lifted).
 
-    `block`: nothing new may be begun, such as posts; `suspend`: what is open ends too. `reason` is a code.
+    `block`: nothing new may be begun, such as posts; `suspend`: what is open ends too. A worker's check-in asks for
+    something new, so either ends it; placements stay. `reason` is a code.
     """
 
     sanction_id: str
@@ -270,7 +359,10 @@ class SanctionSet(Event, topic="rights.sanction", type="rights.sanction-set.v1",
 class SanctionLifted(
     Event, topic="rights.sanction", type="rights.sanction-lifted.v1", subject="sanction_id", key="party_id"
 ):
-    """A sanction is over: `reason` is `paid`, `expired`, `appeal`, `case-closed` or `clerk`."""
+    """A sanction is over: `reason` is `paid`, `expired`, `appeal`, `case-closed`, `corrected` or `clerk`.
+
+    `corrected`: points that had led to it were given back.
+    """
 
     sanction_id: str
     party: Literal["employer", "worker"]
@@ -297,4 +389,44 @@ class RatingPublished(
     worker_codes: tuple[Code, ...]
     employer_points: int | None
     employer_codes: tuple[Code, ...]
+    at: Instant
+
+
+class ReliabilityChanged(
+    Event, topic="rights.reliability", type="rights.reliability-changed.v1", subject="entry_id", key="party_id"
+):
+    """A worker's or employer's points of reliability have changed by an entry of their ledger.
+
+    `rule` gave (above 0) or took `points`, for what happened with `about_id` (a placement; for `no-confirmation` a
+    gig), by the district's rules of the name `rules`. `score` is what they have now. `takes_back_id` names the entry
+    that this one undoes, and `because` is why: `excuse`, `appeal` or `unfounded`. Entries are never changed.
+    """
+
+    entry_id: str
+    party: Literal["employer", "worker"]
+    party_id: str
+    district: District
+    rule: Code
+    rules: Annotated[str, StringConstraints(pattern=r"^[a-z0-9.+-]{1,200}$")]
+    about_id: str
+    points: int
+    score: int
+    takes_back_id: str | None = None
+    because: Code | None = None
+    at: Instant
+
+
+class ArticlePublished(
+    Event, topic="rights.article", type="rights.article-published.v1", subject="article_id", key="article_id"
+):
+    """An article of the knowledge base is new, or says something else than before (`number` counts its versions).
+
+    `cases` are the kinds of case that it is about. Its text is public, at rights.
+    """
+
+    article_id: str
+    number: int
+    title_zh: str
+    title_en: str
+    cases: tuple[Code, ...]
     at: Instant

@@ -176,6 +176,7 @@ OPEN = {
         "POST /revoke": "whoever has the refresh token may end its session (RFC 7009)",
         "GET /.well-known/jwks.json": "public keys (RFC 7517)",
         "GET /.well-known/openid-configuration": "discovery (OpenID Connect Discovery 1.0)",
+        "GET /rules": "how long what is kept is no secret",
     },
     "posting": {
         "GET /gigs": "a public market's gigs are for everyone to see",
@@ -195,13 +196,21 @@ OPEN = {
     },
     "rights": {
         "GET /rules": "what a market goes by is no secret",
+        "GET /reliability/rules": "what gives and what costs points is no secret",
+        "GET /.well-known/jwks.json": "public keys (RFC 7517), by which anybody checks a record of work",
+        "GET /records/{record_id}/status": "whoever was shown a record may ask whether it still holds",
+        "GET /articles": "what a worker should know is for everyone to read",
+        "GET /articles/{article_id}": "what a worker should know is for everyone to read",
     },
     "notify": {
         "GET /alerts": "warnings are for everyone to read",
         "GET /rules": "what a market goes by is no secret",
+        "GET /push-key": "the public key that browsers subscribe with (RFC 8292)",
         "POST /receipts": "a provider's, with the token that it shares with us",
     },
 }
+for _open in OPEN.values():
+    _open["GET /erasures/{account_id}"] = "whoever was erased has no token to ask with; it says when, of an id"
 """The routes that need no token, and why."""
 
 

@@ -9,6 +9,7 @@
 | at every commit, and every prefix of a partition, no worker's placements overlap (half-open) | `_overlaps` |
 | at every commit no worker has promised more hours than a day and a week may have | `_hours` |
 | what is remembered, timers and messages too, is what follows from the log, field by field | `_memory`, model.py |
+| each cover is in the insurer's books once, and a void one withdrawn; nothing else is there | `_insured` |
 | each event was handled once by each service that reacts to it; dead letters are the planted ones | `_deliveries` |
 | nothing waits: outboxes empty, every partition read to its end | `_deliveries` |
 
@@ -76,14 +77,14 @@ class Report:
         return f"kills={kills} {figures} dead={self.times['dead'] or 'planted'}"
 
 
-async def check(*, mongo_url: str, kafka: str, history: History) -> Report:
+async def check(*, mongo_url: str, kafka: str, history: History, insurer: str = "") -> Report:
     """Read everything and judge it."""
-    return judge(await take(mongo_url, kafka, history))
+    return judge(await take(mongo_url, kafka, history, insurer))
 
 
 def judge(image: Image) -> Report:
     """Judge a market that has come to rest, in which all commands are in the history."""
-    return _judged(image, _sequences, _seats, _overlaps, _hours, _causes, _commands, _memory, _deliveries)
+    return _judged(image, _sequences, _seats, _overlaps, _hours, _causes, _commands, _memory, _insured, _deliveries)
 
 
 def judge_log(image: Image) -> Report:
@@ -588,6 +589,33 @@ def _numbers(image: Image, report: Report) -> None:
     for stream in kept.keys() | last.keys():
         said_, in_log = kept.get(stream, 0), last.get(stream, 0)
         report.same("lost" if in_log < said_ else "doubled", f"{stream}: numbers in the log", in_log, said_)
+
+
+# --- what the insurer has ------------------------------------------------------------------------------------------
+
+
+def _insured(image: Image, report: Report) -> None:
+    """Each placement stands in the insurer's books once; one that is void was never there, or is withdrawn."""
+    if image.policies is None:
+        return
+    covers = image.databases["rights"]["covers"]
+    confirmed = {said.subject for said in image.of("cover-confirmed")}
+    for id, cover in covers.items():
+        active, policies = cover["status"] == "active", image.policies.get(id, [])
+        if cover.get("ask"):
+            report.add("lost", f"cover {id}: the insurer has not been heard of: {cover['ask']}")
+        if active and (not policies or id not in confirmed):
+            report.add("lost", f"cover {id} is active and not in the insurer's books, or its confirmation is not said")
+        keys = {key for policy in policies for key in policy["keys"]}
+        if len(policies) > 1 or len(keys) > 1:
+            report.add("doubled", f"cover {id} was enrolled {max(len(policies), len(keys))} times")
+        for policy in policies:
+            if active and policy["withdrawn_at"]:
+                report.add("lost", f"cover {id} is active and was withdrawn from the insurer's books")
+            if not active and not policy["withdrawn_at"]:
+                report.add("lost", f"cover {id} is {cover['status']} and stands in the insurer's books")
+    for id in sorted(image.policies.keys() - covers.keys()):
+        report.add("doubled", f"the insurer covers {id}, which is no placement")
 
 
 # --- what was delivered --------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import httpx
 import orjson
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import AsyncMongoClient
@@ -80,6 +81,8 @@ class Image:
     repeats: int = 0
     changed: list[str] = field(default_factory=list)
     """Ids of events that stand in the log twice, and not alike."""
+    policies: dict[str, list[dict[str, Any]]] | None = None
+    """The insurer's books by placement; None where there is no insurer."""
     turned_back: list[str] = field(default_factory=list)
     """Fences that a commit has set to an earlier offset: somebody acted on a partition that was another's by then."""
 
@@ -88,9 +91,14 @@ class Image:
         return [said for said in self.log if said.type in types]
 
 
-async def take(mongo_url: str, kafka: str, history: History) -> Image:
-    """Read everything there is."""
+async def take(mongo_url: str, kafka: str, history: History, insurer: str = "") -> Image:
+    """Read everything there is; of the `insurer` what is in its books, at this address."""
     image = Image(history)
+    if insurer:
+        image.policies = defaultdict(list)
+        async with httpx.AsyncClient(timeout=SILENCE_SECONDS) as http:
+            for policy in (await http.get(insurer)).raise_for_status().json():
+                image.policies[policy["reference"].rpartition(":")[2]].append(policy)
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(mongo_url)
     try:
         for service, collections in KEPT.items():

@@ -122,7 +122,7 @@ def expected(image: Image) -> dict[str, Documents]:
         "posting": posting(log),
         "workers": workers(log),
         "matching": matching(log),
-        "rights": rights(log),
+        "rights": rights(log, image),
         "notify": notify(log, image),
     }
 
@@ -345,7 +345,8 @@ def _day(time: str) -> int:
 # --- rights --------------------------------------------------------------------------------------------------------
 
 
-def rights(log: Log) -> Documents:
+def rights(log: Log, image: Image) -> Documents:
+    """With an insurer, a cover has the number of its policy; one whose answer did not come in time is refused."""
     started = {said.subject: said.body for said in log["shift-started"]}
     ended = {said.subject: said.body for said in log["shift-ended"]}
     due = {said.subject: said.body for said in log["pay-due"]}
@@ -353,6 +354,7 @@ def rights(log: Log) -> Documents:
     confirmed = {said.subject: said.body["at"] for said in log["pay-confirmed"]}
     in_arrears = {said.body["placement_id"] for said in log["case-opened"] if said.body["by"] == "market"}
     announced = {said.subject: said.body for said in log["agreement-made"]}
+    refused = {said.subject for said in log["cover-refused"]}
     corrected = {said.subject: said.body["amount_fen"] for said in log["pay-corrected"]}
     sheets = log.last("timesheet-approved", "timesheet-disputed", "timesheet-settled")
     kinds = ("agreements", "covers", "shifts", "timesheets", "payments", "cancellations")
@@ -370,15 +372,19 @@ def rights(log: Log) -> Documents:
             "void_at": OneOf((void_at, None)) if late else void_at,
             "void_by": OneOf((void_by, None)) if late else void_by,
         }
+        stands = "refused" if id in refused else "active"
         cover: Fields = {
             "parties": parties,
             "period": body["terms"]["period"] | {"start": covered},
-            "status": OneOf(("active", "withdrawn")) if late else "withdrawn" if void else "active",
+            "status": OneOf((stands, "withdrawn")) if late else "withdrawn" if void else stands,
             "withdrawn_at": OneOf((void_at, None)) if late else void_at,
         }
         if id in announced:
             agreement["sha256"] = announced[id]["sha256"]
-            cover["policy_id"] = announced[id]["policy_id"]
+            if image.policies is None:
+                cover["policy_id"] = announced[id]["policy_id"]
+        if image.policies is not None:
+            cover["policy_id"] = next((policy["policy_id"] for policy in image.policies.get(id, [])), None)
         done = "ended" if id in ended else "missed" if id in log.missed else "cancelled" if void else None
         status = done or ("started" if id in started else "planned")
         found["agreements"][id], found["covers"][id] = agreement, cover
@@ -511,6 +517,12 @@ def _tellings(log: Log, found: Documents) -> Iterator[tuple[Said, str, str, str,
         own = found["standings"].setdefault(said.subject, {"suspensions": 0})
         own["suspensions"] += 1
         yield said, said.subject, "employer", f":{own['suspensions']}", {"reason": said.body["reason"]}, None
+    for said in log["reliability-changed"]:
+        body = said.body
+        if body["points"] < 0 or body["because"]:
+            what = f"back-{body['because']}" if body["because"] else body["rule"]
+            facts = {"what": what, "points": f"{body['points']:+d}", "score": body["score"]}
+            yield said, body["party_id"], body["party"], "", facts, None
     yield from _of_gigs(log, found["gigs"])
 
 

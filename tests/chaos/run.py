@@ -101,7 +101,8 @@ class Market:
         self.findings += await quiesce(self.stack)
         self.findings += await stop_all(self.stack)
         self.say(f"reading {self.history} and the whole log")
-        return await check(mongo_url=self.stack.mongo_url, kafka=self.stack.kafka, history=self.history)
+        at = {"mongo_url": self.stack.mongo_url, "kafka": self.stack.kafka, "insurer": self.stack.insurer}
+        return await check(history=self.history, **at)
 
 
 @asynccontextmanager
@@ -177,7 +178,7 @@ async def verdict(whole: Market, faults: Faults, retries: Retries) -> Result:
     stack = whole.stack
     report = await whole.judged()
     whole.findings += await give_up_poison(stack)
-    without = await take(stack.mongo_url, stack.kafka, whole.history)
+    without = await take(stack.mongo_url, stack.kafka, whole.history, stack.insurer)
     without.poison.clear()
     without.letters.clear()
     whole.findings += [f"after poison was dropped: {finding}" for finding in judge(without).findings]
@@ -262,6 +263,8 @@ async def quiesce(stack: ChaosStack) -> list[str]:
         bounds = await log_bounds(stack.kafka, topics)
         if sending := await client["notify"]["deliveries"].count_documents({"state": "waiting"}):
             found.append(f"notify: {sending} messages on their way")
+        if asking := await client["rights"]["covers"].count_documents({"ask": {"$ne": None}}):
+            found.append(f"rights: {asking} covers of which the insurer is asked")
         for service in REACTING:
             db = client[service]
             if rows := await db["_outbox"].count_documents({}):

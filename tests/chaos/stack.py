@@ -1,6 +1,6 @@
 """A whole Kuaizhao in which every link can be cut: replicas of each reacting service, a proxy on each link.
 
-    gateway ─► proxy ─► replicas        each process ─► its own proxies ─► Kafka, mongod, Valkey, identity, SMS
+    gateway ─► proxy ─► replicas        each process ─► its own proxies ─► Kafka, mongod, Valkey, identity, SMS, insurer
 
 Kafka tells its clients where it is, so that it listens once more for every process, and tells each its own proxy.
 """
@@ -98,6 +98,11 @@ class ChaosStack(Stack):
         return lambda: [self.ports[link.to]]
 
     @property
+    def insurer(self) -> str:
+        """Where the insurer's books are read; empty where there is none."""
+        return "" if self._long else f"{self.url('web')}/insurer/policies"
+
+    @property
     def edge(self) -> str:
         """Where clients reach the gateway: over a link that may fail too."""
         return f"http://{LOCALHOST}:{self.ports[Link('clients', 'gateway').name]}"
@@ -118,7 +123,8 @@ class ChaosStack(Stack):
         if name not in self.ours:
             return variables
         variables["KUAIZHAO_OTLP_URL"] = ""
-        variables["KUAIZHAO_INSURER_URL"] = ""  # the model knows the market's own register alone
+        # A long run goes by the market's own register: what the insurer plays is in its memory, which is bounded.
+        variables["KUAIZHAO_INSURER_URL"] = ""
         if not self._long:
             variables |= self._by_proxies(name)
         return self._environments.setdefault(name, variables)
@@ -130,6 +136,7 @@ class ChaosStack(Stack):
             "KUAIZHAO_MONGO_URL": f"mongodb://{at['mongo']}/?directConnection=true",
             "KUAIZHAO_VALKEY_URL": f"redis://{at['valkey']}/0",
             "KUAIZHAO_SMS_URL": f"http://{at['web']}/sms",
+            "KUAIZHAO_INSURER_URL": f"http://{at['web']}/insurer",
         }
         if self._kafka_has_links:
             variables["KUAIZHAO_KAFKA"] = at["kafka"]

@@ -59,7 +59,8 @@ class World:
     """A good image, put together as the services would have."""
 
     def __init__(self, folder: Path) -> None:
-        self.image = Image(History(folder / "history.jsonl"))
+        self.policies: dict[str, list[dict[str, Any]]] = {}
+        self.image = Image(History(folder / "history.jsonl"), policies=self.policies)
         self.ends: dict[str, int] = {}
 
     def say(self, topic: str, type_: str, subject: str, n: int = 1, **body: Any) -> Said:
@@ -101,6 +102,10 @@ def placement(world: World, n: int, seat: int, *, cancelled: bool = False) -> No
         "starts_at": MORNING[0],
     }
     world.say("rights.agreement", "agreement-made", id, placement_id=id, **agreed, **who)
+    policy = {"reference": f"scheme:{id}", "policy_id": f"policy-{n}", "keys": [f"enrol:scheme:{id}"]}
+    world.policies[id] = [policy | {"withdrawn_at": GONE if cancelled else None}]
+    confirmed = {"placement_id": id, "policy_id": f"policy-{n}", "at": PLACED}
+    world.say("rights.agreement", "cover-confirmed", id, 2, **confirmed, **who)
     world.image.standing.append(Change(worker, id, GIG, seat, MORNING, stands=True))
     if cancelled:
         world.call("cancel", placement_id=id)
@@ -273,7 +278,7 @@ def databases() -> dict[str, Any]:
         }
         rights["covers"][id] = {
             "parties": parties,
-            "policy_id": f"scheme:{id}",
+            "policy_id": f"policy-{n}",
             "period": TERMS["period"],
             "status": "active" if stands else "withdrawn",
             "withdrawn_at": gone,
@@ -539,6 +544,32 @@ def letter_not_told(image: Image) -> None:
     image.letters["notify"].clear()
 
 
+def policies(image: Image) -> dict[str, list[dict[str, Any]]]:
+    assert image.policies is not None
+    return image.policies
+
+
+def never_enrolled(image: Image) -> None:
+    policies(image)["placement-1"].clear()
+    image.databases["rights"]["covers"]["placement-1"]["policy_id"] = None  # type: ignore[index]
+
+
+def enrolled_twice(image: Image) -> None:
+    policies(image)["placement-1"][0]["keys"].append("another")
+
+
+def withdrawn_for_nothing(image: Image) -> None:
+    policies(image)["placement-1"][0]["withdrawn_at"] = GONE
+
+
+def never_withdrawn(image: Image) -> None:
+    policies(image)["placement-3"][0]["withdrawn_at"] = None
+
+
+def enrolled_nobody(image: Image) -> None:
+    policies(image)["placement-9"] = policies(image)["placement-1"]
+
+
 DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (lost_event, "lost", "accept of placement-2 was confirmed and has no placement-made"),
     (gap, "lost", "3 comes after 1"),
@@ -622,6 +653,12 @@ DAMAGE: list[tuple[Callable[[Image], None], str, str]] = [
     (started_and_missed, "doubled", "shift placement-1 was started and missed"),
     (given_up_for_nothing, "doubled", "placement placement-3 was given up, and its shift was not missed"),
     (unattended_though_confirmed, "doubled", "though its worker had said they would come"),
+    (never_enrolled, "lost", "cover placement-1 is active and not in the insurer's books"),
+    (set_("rights", "covers", "placement-1", "ask", "enrol"), "lost", "cover placement-1: the insurer has not been"),
+    (enrolled_twice, "doubled", "cover placement-1 was enrolled 2 times"),
+    (withdrawn_for_nothing, "lost", "cover placement-1 is active and was withdrawn"),
+    (never_withdrawn, "lost", "cover placement-3 is withdrawn and stands in the insurer's books"),
+    (enrolled_nobody, "doubled", "the insurer covers placement-9, which is no placement"),
     (not_compensated, "lost", "compensation due of placement-3: 0 instead of 9200"),
     (other_terms, "doubled", "offer offer-1: terms that its gig never had"),
     (waited_elsewhere, "doubled", "offer offer-1: its worker did not wait there"),

@@ -75,10 +75,12 @@ FREE_TEXT_ALLOWED = frozenset(
         "weights",
         "faults[].zh",
         "faults[].en",
+        "title_zh",
+        "title_en",
     }
 )
 """Paths of text without a form that are no ids. A post's text is public; reasons and channels are short codes; what is
-wrong with a post is said in our own words."""
+wrong with a post is said in our own words; articles of the knowledge base are ours too."""
 
 OPEN_ALLOWED = frozenset({"post"})
 """Paths of anything at all: a post as another agency wrote it, which only posting reads."""

@@ -5,7 +5,6 @@ The web process is the real one. Only the board, which matching serves through t
 
 import asyncio
 import json
-import shutil
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +34,7 @@ from clients.web.app import make_app
 from clients.web.events import Feed, Tail
 from clients.web.traces import TraceStore
 from shared.settings import Settings
-from tests.skips import CHROMIUM, NO_BROWSER
+from tests.skips import chromium
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module")]  # one browser for all of them
 
@@ -120,13 +119,10 @@ async def market() -> AsyncIterator[Market]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser() -> AsyncIterator[Browser]:
-    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if found is None:
-        pytest.skip(NO_BROWSER)
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=found, args=SWITCHES)
-        yield chromium
-        await chromium.close()
+        made = await playwright.chromium.launch(executable_path=chromium(), args=SWITCHES)
+        yield made
+        await made.close()
 
 
 @dataclass
@@ -213,6 +209,112 @@ async def test_over_three_seconds_is_marked_slow(visit: Visit) -> None:
     page = await visit.open()
     await expect(page.locator("#district-430102 .slow")).to_have_text("3.32")
     await expect(page.locator("#total-speed .note")).to_contain_text("芙蓉区")
+
+
+# --- messages on this device ------------------------------------------------------------------------------------------
+
+SUBSCRIPTION = {"endpoint": "https://push.example.org/one", "keys": {"p256dh": "a-point", "auth": "a-secret"}}
+A_PUSH_SERVICE = """
+  let given = null;
+  const subscription = { toJSON: () => (THE_SUBSCRIPTION), unsubscribe: async () => { given = null; return true; } };
+  PushManager.prototype.getSubscription = async () => given;
+  PushManager.prototype.subscribe = async (options) => {
+    window.asked = { visible: options.userVisibleOnly, key: options.applicationServerKey.length };
+    return given = subscription;
+  };
+  Notification.requestPermission = async () => "granted";
+  Object.defineProperty(Notification, "permission", { get: () => "default" });
+""".replace("THE_SUBSCRIPTION", json.dumps(SUBSCRIPTION))
+
+
+class Phone:
+    """The market as it answers a person who wants messages on their device; `asked` is what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Any]] = []
+        self.contact: tuple[int, dict[str, Any]] = (200, {})
+
+    async def answer(self, route: PlaywrightRoute) -> None:
+        request = route.request
+        path = request.url.partition("/api/")[2]
+        self.asked.append((path, request.post_data_json if request.post_data else None))
+        status, body = {
+            "identity/codes": (202, {}),
+            "identity/token": (200, {"access_token": "a-token", "account_id": "w1"}),
+            "notify/push-key": (200, {"public_key": "BP4z9KsN6nGRTbVYI_c7VJSPQTBtkgcy27mlmlMoZIIg"}),
+            "notify/contact": self.contact,
+        }[path]
+        await route.fulfill(status=status, json=body)
+
+
+async def device(visit: Visit, script: str) -> tuple[Page, Phone, Any]:
+    phone = Phone()
+    await visit.page.add_init_script(script)
+    await visit.page.route("**/api/**", phone.answer)
+    return await visit.open("page/device.html"), phone, visit.page.locator("#device-state")
+
+
+async def sign_in(page: Page) -> None:
+    await page.locator("[name=phone]").fill("+8619900000001")
+    await page.locator("#device-code").click()
+    await page.locator("[name=code]").fill("123456")
+    await page.locator("#device-on").click()
+
+
+@pytest.mark.feature("F8")
+async def test_a_person_has_messages_on_their_device_and_stops_them(visit: Visit) -> None:
+    page, phone, state = await device(visit, A_PUSH_SERVICE)
+    await expect(state).to_have_attribute("data-state", "off")
+    await sign_in(page)
+    await expect(state).to_have_attribute("data-state", "on")
+    asked = dict(phone.asked)
+    assert asked["identity/token"] == {
+        "grant_type": "phone_code", "phone": "+8619900000001", "code": "123456", "role": "worker"
+    }  # fmt: skip
+    keys, address = SUBSCRIPTION["keys"], SUBSCRIPTION["endpoint"]
+    assert asked["notify/contact"] == {
+        "channel": "push", "address": address, "keys": keys, "language": "zh", "consent": True
+    }  # fmt: skip
+    assert await page.evaluate("window.asked") == {"visible": True, "key": 33}
+    assert await page.evaluate("navigator.serviceWorker.ready.then((one) => one.scope)") == f"{visit.market.url}/page/"
+    await page.locator("#device-off").click()
+    await expect(state).to_have_attribute("data-state", "off")
+
+
+@pytest.mark.feature("F8")
+@pytest.mark.parametrize(
+    ("script", "says"),
+    [
+        ('Object.defineProperty(Notification, "permission", { get: () => "denied" });', "denied"),
+        ("delete window.PushManager;", "unsupported"),
+    ],
+)
+async def test_a_browser_that_refuses_is_said_so_and_asked_for_nothing(visit: Visit, script: str, says: str) -> None:
+    page, phone, state = await device(visit, script)
+    await expect(state).to_have_attribute("data-state", says)
+    await expect(state).to_contain_text("其他联系方式")
+    await expect(page.locator("#device-form")).to_be_hidden()
+    await page.locator("#language").click()
+    await expect(state).to_contain_text("other contact points")
+    assert phone.asked == []
+
+
+@pytest.mark.feature("F8")
+async def test_who_says_no_when_asked_is_told_how_to_change_it(visit: Visit) -> None:
+    page, phone, state = await device(visit, A_PUSH_SERVICE + 'Notification.requestPermission = async () => "denied";')
+    await sign_in(page)
+    await expect(state).to_have_attribute("data-state", "denied")
+    assert [path for path, _ in phone.asked] == ["identity/codes"]
+
+
+@pytest.mark.feature("F8")
+async def test_a_push_service_that_cannot_be_reached_is_shown_and_may_be_tried_again(visit: Visit) -> None:
+    away = A_PUSH_SERVICE + 'PushManager.prototype.subscribe = async () => { throw new Error("push service error."); };'
+    page, _, state = await device(visit, away)
+    await sign_in(page)
+    await expect(state).to_have_attribute("data-state", "failed")
+    await expect(state).to_contain_text("push service error.")
+    await expect(page.locator("#device-form")).to_be_visible()
 
 
 # --- honest when something is missing --------------------------------------------------------------------------------

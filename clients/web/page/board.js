@@ -1,7 +1,8 @@
 // The districts and their totals, from GET /api/matching/board, asked for every two seconds.
 
 import { byId, el, svg, write } from "./dom.js";
-import { age, count, districtName, language, names, say, seconds, timeOfDay } from "./words.js";
+import { count, districtName, language, names } from "./locale.js";
+import { age, say, seconds, timeOfDay } from "./words.js";
 
 const GOAL_MS = 3000; // an offer within three seconds (FEATURES F1)
 const OLD_AFTER_MS = 8000;

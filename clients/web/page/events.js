@@ -1,7 +1,8 @@
 // The latest events, from the event stream /live/events. The list holds still while a pointer or the focus is in it.
 
 import { byId, el, write } from "./dom.js";
-import { districtName, say, serviceClass, serviceName, tell, timeOfDay } from "./words.js";
+import { districtName } from "./locale.js";
+import { say, serviceClass, serviceName, tell, timeOfDay } from "./words.js";
 
 const SHOWN = 40;
 const FRESH_MS = 5000;

@@ -2,7 +2,8 @@
 // person's next act are drawn as narrow breaks with their true length written on them; the market's own time is to scale.
 
 import { byId, el, write } from "./dom.js";
-import { count, say, serviceClass, serviceName, timeOfDay, took } from "./words.js";
+import { count } from "./locale.js";
+import { say, serviceClass, serviceName, timeOfDay, took } from "./words.js";
 
 const HOLD_MS = 12_000; // a journey stays on show this long, so that people can read it
 const BREAK_PERCENT = 6;

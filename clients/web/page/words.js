@@ -1,4 +1,6 @@
-// What the page says, in Chinese and English, and how it writes numbers, money, spans of time and times of day.
+// What the page says, in Chinese and English, and how it writes spans of time and times of day.
+
+import { language, money, names } from "./locale.js";
 
 const WORDS = {
   zh: {
@@ -50,6 +52,23 @@ const WORDS = {
     "journey-wait-time": "等待 {time}",
     about: "数据为各服务事件的实时汇总，不含任何个人信息。时间为北京时间。",
     docs: "事件目录与接口文档",
+    device: "本机消息提醒",
+    "device-aside": "有新邀约、录用和工资消息时，直接显示在这台设备上。",
+    "device-role": "我是",
+    "device-worker": "求职者",
+    "device-employer": "用人单位",
+    "device-phone": "手机号",
+    "device-ask": "获取验证码",
+    "device-digits": "短信验证码",
+    "device-on": "在本机接收消息",
+    "device-off": "停止在本机接收",
+    "device-is-asking": "正在查看本机状态…",
+    "device-is-off": "本机尚未接收消息。用手机号登录一次即可开启，随时可停。",
+    "device-is-code": "验证码已发送，请查看短信。",
+    "device-is-on": "本机会收到消息。",
+    "device-is-denied": "浏览器不允许本站显示通知。请在浏览器的网站设置中允许“通知”，然后刷新本页。消息仍会发到您的其他联系方式和消息列表。",
+    "device-is-unsupported": "这个浏览器不支持消息推送，或本页不是通过 https 打开的。消息仍会发到您的其他联系方式和消息列表。",
+    "device-is-failed": "没有成功：{why} 可以再试一次。",
     failed: "失败",
     "service-gateway": "网关", "service-identity": "身份", "service-posting": "岗位", "service-workers": "登记",
     "service-matching": "匹配", "service-rights": "权益", "service-notify": "通知",
@@ -58,7 +77,7 @@ const WORDS = {
       time: "超时", filled: "已招满", closed: "岗位已关闭", gone: "求职者已离开", busy: "时间冲突", employer: "用人单位",
       expired: "到期", suspended: "单位被暂停", worker: "本人", replaced: "重新签到", placed: "已有安排", market: "市场",
     },
-    channels: { stream: "站内", sms: "短信", voice: "语音电话", email: "邮件", webhook: "Webhook", wecom: "企业微信群", app: "站内", "in-app": "站内" },
+    channels: { stream: "站内", sms: "短信", voice: "语音电话", email: "邮件", push: "浏览器推送", wechat: "微信", webhook: "Webhook", wecom: "企业微信群", app: "站内", "in-app": "站内" },
   },
   en: {
     name: "Kuaizhao",
@@ -109,6 +128,23 @@ const WORDS = {
     "journey-wait-time": "{time} wait",
     about: "Figures are counted live from the services' events and hold no personal data. Times are Beijing time.",
     docs: "Event catalogue and API",
+    device: "Messages on this device",
+    "device-aside": "New offers, jobs and pay, shown on this device as they come.",
+    "device-role": "I am",
+    "device-worker": "a worker",
+    "device-employer": "an employer",
+    "device-phone": "Phone",
+    "device-ask": "Send me a code",
+    "device-digits": "Code from the SMS",
+    "device-on": "Show messages on this device",
+    "device-off": "Stop on this device",
+    "device-is-asking": "Looking at this device…",
+    "device-is-off": "Messages are not shown on this device. Sign in by phone once to have them here; stop at any time.",
+    "device-is-code": "The code is on its way by SMS.",
+    "device-is-on": "Messages are shown on this device.",
+    "device-is-denied": "The browser does not let this site show notifications. Allow “notifications” in the browser's settings of this site, then load the page again. Messages still reach your other contact points and your list of messages.",
+    "device-is-unsupported": "This browser cannot take pushed messages, or the page was not opened by https. Messages still reach your other contact points and your list of messages.",
+    "device-is-failed": "That did not work: {why} You can try again.",
     failed: "failed",
     "service-gateway": "gateway", "service-identity": "identity", "service-posting": "posting", "service-workers": "workers",
     "service-matching": "matching", "service-rights": "rights", "service-notify": "notify",
@@ -118,7 +154,7 @@ const WORDS = {
       expired: "expired", suspended: "employer suspended", worker: "by the worker", replaced: "checked in again", placed: "placed",
       market: "by the market",
     },
-    channels: { stream: "in-app", sms: "SMS", voice: "call", email: "e-mail", webhook: "webhook", wecom: "WeCom group", app: "in-app", "in-app": "in-app" },
+    channels: { stream: "in-app", sms: "SMS", voice: "call", email: "e-mail", push: "web push", wechat: "WeChat", webhook: "webhook", wecom: "WeCom group", app: "in-app", "in-app": "in-app" },
   },
 };
 
@@ -165,28 +201,6 @@ const EVENTS = {
 
 const SERVICES = ["gateway", "identity", "posting", "workers", "matching", "rights", "notify"];
 
-const kept = (name) => { try { return localStorage.getItem(name); } catch { return null; } };
-const keep = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a private window */ } };
-const asked = new URLSearchParams(location.search);
-
-/** The language shown now: asked for in the address, chosen before, or what the server read from Accept-Language. */
-export let language = asked.get("lang") ?? kept("language") ?? (document.documentElement.lang.startsWith("en") ? "en" : "zh");
-if (!(language in WORDS)) language = "zh";
-
-/** The colours chosen: auto follows the system. */
-export let theme = asked.get("theme") ?? kept("theme") ?? "auto";
-if (!["auto", "light", "dark"].includes(theme)) theme = "auto";
-
-export function switchLanguage() {
-  language = language === "zh" ? "en" : "zh";
-  keep("language", language);
-}
-
-export function switchTheme() {
-  theme = { auto: "light", light: "dark", dark: "auto" }[theme];
-  keep("theme", theme);
-}
-
 /** A text of the page, with {names} filled in. */
 export function say(key, facts = {}) {
   return WORDS[language][key].replace(/\{(\w+)\}/g, (_, name) => facts[name]);
@@ -194,8 +208,6 @@ export function say(key, facts = {}) {
 
 /** A word of a table, such as a unit, or the word itself where the table does not know it. */
 export const word = (table, key) => WORDS[language][table][key] ?? key;
-
-export const count = (n) => n.toLocaleString(language === "zh" ? "zh-CN" : "en-GB");
 
 /** Milliseconds as people say them: 812 ms, 1.65 s, 2 min 5 s. */
 export function took(ms) {
@@ -219,16 +231,10 @@ export function age(ms) {
 const HOURS = new Intl.DateTimeFormat("en-GB", { timeZone: "Asia/Shanghai", hour: "2-digit", minute: "2-digit", second: "2-digit" });
 export const timeOfDay = (moment) => (Number.isNaN(moment.getTime()) ? "" : HOURS.format(moment));
 
-const yuan = (fen) => (fen % 100 ? (fen / 100).toFixed(fen % 10 ? 2 : 1) : String(fen / 100));
-export const money = (fen) => (language === "zh" ? `${yuan(fen)} 元` : `¥${yuan(fen)}`);
 const pay = (p) => `${money(p.amount_fen)}/${word("units", p.unit)}`;
 
 export const serviceClass = (service) => `svc-${SERVICES.includes(service) ? service : "other"}`;
 export const serviceName = (service) => (SERVICES.includes(service) ? say(`service-${service}`) : service);
-
-/** The names of places and occupations, filled once they are loaded. */
-export const names = { districts: new Map(), occupations: {} };
-export const districtName = (code) => names.districts.get(code)?.[language] ?? code;
 
 const DETAILS = {
   gig: (s) => (language === "en" ? names.occupations[s.occupation]?.en : s.title) ?? names.occupations[s.occupation]?.[language] ?? s.title,

@@ -12,9 +12,10 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from services.identity import keys
-from services.identity.store import KeyRing, Session
+from services.identity.store import Session
 from shared.auth import Keys
 from shared.problems import Problem
+from shared.signing import KeyRing
 from shared.testing import Harness
 from tests.service.identity.conftest import Provider, signed_in, token
 
@@ -117,14 +118,14 @@ async def test_no_token_can_be_read_in_the_database(identity: Harness, sms: Prov
 
 async def test_replicas_that_start_together_share_their_keys(identity: Harness) -> None:
     await identity.runtime.store.db[KeyRing.collection].delete_many({})
-    await asyncio.gather(*(keys.prepare(identity.runtime) for _ in range(8)))
+    await asyncio.gather(*(keys.SIGNING.prepare(identity.runtime) for _ in range(8)))
     (ring,) = await identity.all(KeyRing)
     assert len(ring.keys) == 2
 
 
 async def test_a_restart_keeps_the_keys(identity: Harness) -> None:
     before = await published(identity)
-    await keys.prepare(identity.runtime)
+    await keys.SIGNING.prepare(identity.runtime)
     assert await published(identity) == before
 
 
@@ -168,7 +169,7 @@ async def test_keys_turn_each_month_and_each_is_known_before_it_signs(identity: 
         assert signed_by(issued) in known - set(signers)
         signers.append(signed_by(issued))
         identity.clock.advance(minutes=5)
-        await asyncio.gather(*(keys.prepare(identity.runtime) for _ in range(4)))
+        await asyncio.gather(*(keys.SIGNING.prepare(identity.runtime) for _ in range(4)))
         issued = (await refresh(identity, issued["refresh_token"])).json()
         assert {signers[-2], signers[-1]} < {key["kid"] for key in await published(identity)}
         assert [key.private is None for key in (await ring()).keys] == [True, False, False]

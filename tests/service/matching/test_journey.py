@@ -6,7 +6,14 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.matching.store import Commitments, Placement, Seat
-from shared.contracts.matching import OfferDeclined, OfferExpired, OfferMade, PlacementCancelled, PlacementMade
+from shared.contracts.matching import (
+    ConfirmationLapsed,
+    OfferDeclined,
+    OfferExpired,
+    OfferMade,
+    PlacementCancelled,
+    PlacementMade,
+)
 from shared.testing import Harness
 from tests.service.matching.kit import (
     accept,
@@ -283,6 +290,8 @@ class TestConfirmation:
         (seat,) = await matching.all(Seat)
         (ended,) = await matching.published(OfferExpired)
         assert (lapsed.status, seat.open, ended.reason) == ("lapsed", True, "unconfirmed")
+        (said,) = await matching.published(ConfirmationLapsed)
+        assert (said.placement_id, said.employer_id, said.gig_id) == (placement.id, "employer-1", placement.gig_id)
         assert await matching.published(PlacementMade) == []
 
     @pytest.mark.parametrize(("side", "event"), [("worker", OfferDeclined), ("employer", OfferExpired)])
@@ -296,6 +305,7 @@ class TestConfirmation:
         assert len(await matching.published(event)) == 1
         assert await matching.published(PlacementCancelled) == []
         await matching.later(minutes=20)
+        assert await matching.published(ConfirmationLapsed) == []
         (kept,) = await matching.all(Placement)
         assert kept.status == "cancelled"
 

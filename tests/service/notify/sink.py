@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ Turn = int | Literal["hang", "cut", "taken-but-cut", "answer-twice"]
 class Sink:
     """`asked` is every request in order, `passed_on` what reached a phone: once for each idempotency key.
 
-    `heads` and `raw` are the requests as they came, `says` the body of each answer.
+    `heads` and `raw` are the requests as they came, `reads` makes a body of one, `says` is the body of each answer.
+    Without `knows_keys` it passes on whatever it is asked, as a provider does that knows no idempotency keys.
     """
 
     def __init__(self) -> None:
@@ -25,6 +26,8 @@ class Sink:
         self.heads: list[str] = []
         self.raw: list[bytes] = []
         self.says = b""
+        self.reads: Callable[[str, bytes], dict[str, Any]] = lambda head, raw: json.loads(raw)
+        self.knows_keys = True
         self.url = ""
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -33,7 +36,8 @@ class Sink:
         return Counter(_key(body) for body in self.asked)
 
     def _take(self, body: dict[str, Any]) -> None:
-        self.passed_on.setdefault(_key(body), body)
+        key = _key(body)
+        self.passed_on.setdefault(key if self.knows_keys else f"{key} {len(self.passed_on)}", body)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._open.add(writer)
@@ -50,7 +54,7 @@ class Sink:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         length = int(head.lower().partition("content-length: ")[2].partition("\r\n")[0])
         raw = await reader.readexactly(length)
-        body = json.loads(raw)
+        body = self.reads(head, raw)
         self.heads.append(head)
         self.raw.append(raw)
         self.asked.append(body)

@@ -10,8 +10,8 @@ import pytest
 from services.notify import broadcast, handlers
 from services.notify.handlers import react
 from services.notify.sender import Sender
-from services.notify.store import Delivery, Member, Message, Presence
-from shared.contracts.notify import AlertRaised, NoticePosted
+from services.notify.store import Alert, Delivery, Member, Message, Presence
+from shared.contracts.notify import AlertRaised, AlertWithdrawn, NoticePosted
 from shared.contracts.posting import GigPosted
 from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
 from shared.testing import Harness
@@ -134,6 +134,78 @@ async def test_a_town_is_told_in_pages_that_a_restart_does_not_lose(
     assert await warned(notify) == sorted(f"worker-{n}" for n in range(10))
     for person in ("worker-0", "worker-9"):
         assert [one["sequence"] for one in await messages(notify, person)] == [1]
+
+
+# --- withdrawn ------------------------------------------------------------------------------------------------------
+
+
+async def take_back(notify: Harness, alert: str, districts: tuple[str, ...] = ("4301",)) -> Any:
+    headers = notify.as_("clerk", "clerk", districts=districts)
+    form = {"reason": "核实有误。"}
+    return await notify.http.post(f"/alerts/{alert}/withdraw", json=form, headers=headers)
+
+
+@f45
+async def test_a_withdrawn_alert_is_taken_back_from_whom_it_had_reached(
+    notify: Harness, sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One has the SMS already, one's is still on its way, one is on a page that is not yet told."""
+    monkeypatch.setattr(broadcast, "AT_ONCE", 2)
+    for worker in ("a-has-it", "b-waits", "c-next-page"):
+        await reach(notify, worker, language="en")
+        await notify.receives(*check_in(notify, worker, cell()))
+    alert = (await warn(notify)).json()["alert_id"]
+    await notify.runtime.timers.fire_due()
+    assert await warned(notify) == ["a-has-it", "b-waits"]
+    unit = notify.runtime.store.db["deliveries"]
+    await unit.update_one({"person_id": "b-waits"}, {"$set": {"due_at": notify.clock.now + timedelta(minutes=1)}})
+    assert await send(sender) == 1
+    for _ in range(2):
+        answer = await take_back(notify, alert)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["withdrawn_at"]
+    await notify.later(minutes=2)
+    while await send(sender):
+        pass
+    assert await warned(notify) == ["a-has-it", "b-waits"]
+    assert await warned(notify, "alert-withdrawn") == ["a-has-it", "b-waits"]
+    assert [body["text"] for body in sink.passed_on.values()] == [
+        f"Fraud alert: {TEXT['en']} (until 23 Nov 08:00)",
+        f"Fraud alert withdrawn: a clerk took this back, it no longer holds: {TEXT['en']}",
+    ]
+    await notify.receives(*check_in(notify, "later", cell()))
+    assert await warned(notify) == ["a-has-it", "b-waits"]
+    assert (await notify.http.get("/alerts")).json() == []
+    assert [said.alert_id for said in await notify.published(AlertWithdrawn)] == [alert]
+    audited = await notify.runtime.store.db["_audit"].find({"what": "alert withdrawn"}).to_list()
+    assert [(row["by"], row["alert_id"], row["reason"]) for row in audited] == [("clerk", alert, "核实有误。")]
+
+
+@f45
+async def test_whom_the_alert_reached_while_it_was_withdrawn_is_told_by_a_second_look(notify: Harness) -> None:
+    """A check-in's unit read the alert before it was withdrawn, and is committed after its people were told."""
+    alert = (await warn(notify)).json()["alert_id"]
+    kept = await notify.get(Alert, alert)
+    assert kept
+    await take_back(notify, alert)
+    await notify.later(seconds=1)
+    await notify.runtime.store.transact(lambda unit: broadcast.tell_of_alert(unit, kept, "between"))
+    assert await warned(notify, "alert-withdrawn") == []
+    await notify.later(minutes=1)
+    assert await warned(notify, "alert-withdrawn") == ["between"]
+
+
+@f45
+async def test_who_may_withdraw_an_alert_and_when(notify: Harness) -> None:
+    assert (await take_back(notify, "nothing")).status_code == 404
+    alert = (await warn(notify)).json()["alert_id"]
+    assert (await take_back(notify, alert, ("50",))).status_code == 403
+    headers = notify.as_("worker", WORKER)
+    asked = await notify.http.post(f"/alerts/{alert}/withdraw", json={"reason": "不对。"}, headers=headers)
+    assert asked.status_code == 403
+    await notify.later(hours=2)
+    answer = await take_back(notify, alert)
+    assert (answer.status_code, answer.json()["code"]) == (409, "alert-over")
 
 
 @f45

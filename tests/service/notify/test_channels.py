@@ -304,7 +304,7 @@ async def test_a_kind_takes_the_channels_that_the_person_said(notify: Harness, s
 async def test_a_region_has_the_channels_whose_provider_is_set(notify: Harness) -> None:
     settings = notify.runtime.settings
     async with httpx.AsyncClient() as client:
-        assert set(channels_of(settings, client, client)) == {"sms", "webhook", "wecom"}
+        assert set(channels_of(settings, client, client)) == {"sms", "webhook", "wecom", "push"}
         more = {"voice_url": "http://127.0.0.1:1/voice", "smtp_url": SecretStr("smtp://127.0.0.1:1")}
         whole = settings.model_copy(update=more)
-        assert set(channels_of(whole, client, client)) == {"sms", "voice", "email", "webhook", "wecom"}
+        assert set(channels_of(whole, client, client)) == {"sms", "voice", "email", "webhook", "wecom", "push"}

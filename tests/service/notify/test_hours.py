@@ -108,6 +108,56 @@ async def test_beyond_a_days_most_only_what_is_urgent_goes_out(notify: Harness, 
     assert await send(sender) == 1
 
 
+async def test_a_channel_that_falls_back_at_night_waits_for_the_morning(
+    notify: Harness, every: Sender, sink: Sink
+) -> None:
+    """What is urgent does not."""
+    at(notify, "21:59")
+    await reach(notify)
+    await reach(notify, channel="voice")
+    await notify.receives(said(PlacementMade), pay(1))
+    sink.turns += [400, 400]
+    assert await send(every) == 2
+    at(notify, "22:00")
+    assert await send(every) == 1
+    assert [key.split(":")[0] for key in sink.passed_on] == ["placement-made"]
+    notify.clock.now = datetime.fromisoformat("2026-11-24T05:59:59+08:00")
+    assert await send(every) == 0
+    notify.clock.now = datetime.fromisoformat("2026-11-24T06:00:00+08:00")
+    assert await send(every) == 1
+    assert [key.split(":")[0] for key in sink.passed_on] == ["placement-made", "pay-due"]
+
+
+async def test_another_try_at_night_waits_for_the_morning_and_is_worth_it_then(
+    notify: Harness, sender: Sender, sink: Sink
+) -> None:
+    at(notify, "21:59")
+    await reach(notify)
+    await notify.receives(pay(1))
+    sink.turns.append(503)
+    assert await send(sender) == 1
+    at(notify, "23:00")
+    assert await send(sender) == 0
+    notify.clock.now = datetime.fromisoformat("2026-11-24T06:00:00+08:00")
+    assert await send(sender) == 1
+    assert len(sink.passed_on) == 1
+
+
+async def test_what_waits_for_the_morning_counts_for_its_day(notify: Harness, sender: Sender, sink: Sink) -> None:
+    await set_rules(notify, most_a_day=2)
+    await reach(notify)
+    at(notify, "21:00")
+    await notify.receives(pay(1), pay(2), pay(3))
+    assert await send(sender) == 2
+    at(notify, "23:00")
+    await notify.receives(pay(4), pay(5), pay(6))
+    notify.clock.now = datetime.fromisoformat("2026-11-24T11:00:00+08:00")
+    await notify.receives(pay(7))
+    while await send(sender):
+        pass
+    assert sorted(key.split(":")[1] for key in sink.passed_on) == [f"placement-{n}" for n in (1, 2, 4, 5)]
+
+
 async def test_what_a_person_wants_gathered_comes_once_a_day(notify: Harness, sender: Sender, sink: Sink) -> None:
     at(notify, "09:00")
     await reach(notify, language="en")

@@ -7,6 +7,7 @@ import pytest
 
 from services.notify.handlers import react
 from services.notify.store import Delivery, Message
+from shared.contracts import Event
 from shared.contracts.matching import (
     AttendanceAsked,
     AttendanceConfirmed,
@@ -29,8 +30,11 @@ from shared.contracts.posting import (
 )
 from shared.contracts.rights import (
     AgreementMade,
+    ArticlePublished,
+    CaseAdvanced,
     CaseClosed,
     CaseEscalated,
+    CaseInvited,
     CaseOpened,
     CoverRefused,
     PayConfirmed,
@@ -38,12 +42,16 @@ from shared.contracts.rights import (
     PayCorrected,
     PayDue,
     PayOverdue,
+    ReliabilityChanged,
     SanctionLifted,
     SanctionSet,
     ShiftMissed,
     ShiftStarted,
     TimesheetDisputed,
+    TimesheetEscalated,
+    TimesheetLapsed,
     TimesheetSettled,
+    TimesheetUnanswered,
 )
 from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
 from shared.testing import Harness
@@ -62,17 +70,23 @@ JOURNEY = [
     said(GigFilled),
     said(ShiftStarted),
     said(PayDue),
+    said(TimesheetUnanswered),
     said(TimesheetDisputed),
+    said(TimesheetEscalated),
     said(TimesheetSettled),
+    said(TimesheetLapsed),
     said(PayCorrected),
     said(PayOverdue),
     said(PayContested),
     said(CaseOpened),
+    said(CaseAdvanced),
+    said(CaseInvited),
     said(CaseEscalated),
     said(SanctionSet),
     said(PayConfirmed),
     said(CaseClosed),
     said(SanctionLifted),
+    said(ReliabilityChanged),
     said(PlacementCancelled),
     said(ExcuseDecided),
     said(AttendanceAsked),
@@ -86,13 +100,21 @@ JOURNEY = [
     said(EmployerSuspended),
 ]
 
+TO_MANY: set[type[Event]] = {WorkerCheckedIn, WorkerCheckedOut, ArticlePublished}
+"""What leads to messages for those near, or in groups: test_alerts.py, test_articles.py."""
+
 TOLD = [
     ("agreement-made", "worker"),
     ("attendance-asked", "worker"),
     ("attendance-confirmed", "employer"),
+    ("case-advanced", "employer"),
+    ("case-advanced", "worker"),
     ("case-closed", "employer"),
     ("case-closed", "worker"),
+    ("case-escalated", "employer"),
     ("case-escalated", "worker"),
+    ("case-invited", "employer"),
+    ("case-invited", "worker"),
     ("case-opened", "employer"),
     ("case-opened", "worker"),
     ("cover-refused", "employer"),
@@ -118,6 +140,7 @@ TOLD = [
     ("placement-cancelled", "worker"),
     ("placement-made", "employer"),
     ("placement-made", "worker"),
+    ("reliability-changed", "worker"),
     ("review-decided", "employer"),
     ("sanction-lifted", "employer"),
     ("sanction-set", "employer"),
@@ -125,13 +148,18 @@ TOLD = [
     ("shift-missed", "worker"),
     ("shift-started", "employer"),
     ("timesheet-disputed", "worker"),
+    ("timesheet-escalated", "employer"),
+    ("timesheet-escalated", "worker"),
+    ("timesheet-lapsed", "employer"),
+    ("timesheet-lapsed", "worker"),
     ("timesheet-settled", "employer"),
     ("timesheet-settled", "worker"),
+    ("timesheet-unanswered", "employer"),
 ]
 
 
 async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Harness) -> None:
-    assert {type(event) for event in JOURNEY} | {WorkerCheckedIn, WorkerCheckedOut} == set(react.kinds.values())
+    assert {type(event) for event in JOURNEY} | TO_MANY == set(react.kinds.values())
     for event in JOURNEY:
         await notify.receives(event)
     assert await told(notify) == TOLD
@@ -141,7 +169,7 @@ async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Ha
             assert len(texts) == sum(part == ("worker" if person == WORKER else "employer") for _, part in TOLD)
             assert not any("{" in text or "}" in text for text in texts)
             titled = [text for text in texts if "快件分拣员" in text]
-            assert len(titled) == len(texts) - (8 if person == EMPLOYER else 3)
+            assert len(titled) == len(texts) - (11 if person == EMPLOYER else 5)
 
 
 async def test_who_is_told_that_nobody_came_is_not_told_too_that_the_market_cancelled(notify: Harness) -> None:
@@ -319,6 +347,55 @@ async def test_an_employer_hears_of_arrears_and_of_no_other_case(notify: Harness
     assert await told(notify) == [("case-opened", "worker")] * 2
     await notify.receives(arrears)
     assert await told(notify) == [("case-opened", "employer"), *[("case-opened", "worker")] * 3]
+
+
+@pytest.mark.feature("F10")
+async def test_each_step_of_a_case_reaches_its_worker_and_an_employer_who_knows_of_it(notify: Harness) -> None:
+    steps = [
+        said(CaseAdvanced, state="accepted", step=2, employer_concerned=False),
+        said(CaseEscalated, limit="mediation", employer_concerned=False),
+        said(CaseAdvanced, state="mediation", step=3),
+        said(CaseInvited, step=4),
+        said(CaseAdvanced, state="referred", referred_to="arbitration", step=5),
+        said(CaseAdvanced, state="accepted", referred_to="arbitration", step=6),
+        said(CaseAdvanced, state="referred", referred_to="inspection", step=7),
+        said(CaseClosed, outcome="decided"),
+    ]
+    for step in steps:
+        of_another_kind = step.model_copy(update={"kind": "discrimination"})
+        await notify.receives(of_another_kind)
+        await notify.receives(of_another_kind)
+    texts = [one["text"] for one in await messages(notify, accept_language="en")]
+    assert texts == [
+        "Case 261125-7K3M-9Q2F is accepted.",
+        "The time for mediation in case 261125-7K3M-9Q2F ended on 2 Dec. The case has been escalated.",
+        "Case 261125-7K3M-9Q2F is in mediation.",
+        "Please come to the mediation of case 261125-7K3M-9Q2F at 1 Dec 09:30. "
+        "Where it is, the case and the rights desk say.",
+        "Case 261125-7K3M-9Q2F was referred to labour arbitration.",
+        "Case 261125-7K3M-9Q2F is accepted.",
+        "Case 261125-7K3M-9Q2F was referred to labour inspection.",
+        "Case 261125-7K3M-9Q2F is closed: the authority decided it.",
+    ]
+    heard = [one["text"] for one in await messages(notify, EMPLOYER, accept_language="zh")]
+    assert len(heard) == 6
+    assert heard[0] == "贵单位涉及的维权案件 261125-7K3M-9Q2F 进入调解。"
+    assert heard[1].startswith("贵单位涉及的维权案件 261125-7K3M-9Q2F 定于 12月1日 09:30 调解")
+
+
+@pytest.mark.feature("F10")
+async def test_an_invitation_for_another_time_is_told_again(notify: Harness) -> None:
+    for step, starts_at in ((5, "2026-12-01T01:30:00Z"), (6, "2026-12-03T01:30:00Z"), (6, "2026-12-03T01:30:00Z")):
+        await notify.receives(said(CaseInvited, step=step, starts_at=starts_at))
+    assert await told(notify) == [("case-invited", "employer")] * 2 + [("case-invited", "worker")] * 2
+
+
+@pytest.mark.feature("F18")
+async def test_an_employer_is_reminded_of_minutes_that_will_stand(notify: Harness) -> None:
+    await notify.receives(said(PlacementMade), said(TimesheetUnanswered))
+    [*_, last] = await messages(notify, EMPLOYER, accept_language="en")
+    assert last["text"].startswith("The 480 minutes of seat")
+    assert "by 24 Nov 16:00; after that they stand as recorded" in last["text"]
 
 
 async def test_pay_that_is_contested_again_is_told_again(notify: Harness) -> None:

@@ -37,7 +37,7 @@ def changed(file: Path, **members: Any) -> None:
 async def test_a_file_as_it_was_given_out_is_verified(given_out: Path, kuaizhao: Kuaizhao) -> None:
     answer = await kuaizhao("evidence", "verify", str(given_out))
     assert (answer.code, answer.err) == (0, "")
-    assert answer.out.startswith("4 entries, nothing changed")
+    assert answer.out.startswith("5 entries, nothing changed")
     changed(given_out)  # written in another way, it says the same
     assert (await kuaizhao("evidence", "verify", str(given_out))).code == 0
 
@@ -46,7 +46,7 @@ async def test_with_the_markets_secret_its_seal_is_verified_too(
     given_out: Path, kuaizhao: Kuaizhao, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUAIZHAO_SECRET", SECRET)
-    assert (await kuaizhao("evidence", "verify", str(given_out))).out == "4 entries, as this market gave them out\n"
+    assert (await kuaizhao("evidence", "verify", str(given_out))).out == "5 entries, as this market gave them out\n"
     file = read(given_out)
     head = {name: value for name, value in file.items() if name not in ("entries", "head_sha256", "seal")}
     entries = [(entry["kind"], entry["at"], entry["body"]) for entry in file["entries"]]
@@ -65,8 +65,8 @@ async def test_what_was_changed_is_named_for_people_and_for_programs(given_out: 
     answer = await kuaizhao("evidence", "verify", str(given_out))
     assert (answer.code, answer.out) == (1, "entry 3 (shift) is not as it was given out\n")
     told = json.loads((await kuaizhao("evidence", "verify", str(given_out), "--json")).out)
-    assert told == {"entries": 4, "sealed": None, "wrong": ["entry 3 (shift) is not as it was given out"]}
-    changed(given_out, entries=[file["entries"][0], *file["entries"][3:]])
+    assert told == {"entries": 5, "sealed": None, "wrong": ["entry 3 (shift) is not as it was given out"]}
+    changed(given_out, entries=[file["entries"][0], *file["entries"][4:]])
     answer = await kuaizhao("evidence", "verify", str(given_out))
     assert "entry 2 (pay) does not follow the one before it" in answer.out
 

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from services.posting import sanctions
-from services.posting.store import Gig, Sanction
+from services.posting.store import Gig
 from shared.contracts.posting import GigClosed
 from shared.contracts.rights import SanctionLifted, SanctionSet
+from shared.sanctions import HeardSanction
 from shared.testing import Harness
 from shared.unit import Unit
 from tests.service.posting.market import OPENS, Body, amend, at, code, draft, ids, post, read, search, verified
@@ -94,7 +95,7 @@ async def test_events_that_come_again_or_in_another_order_leave_the_same(posting
     await posting.receives(sanction("s2"))
     await posting.receives(sanction("s2"), lifted("s2"), sanction("s2"))
     await post(posting)
-    assert [one.in_force(posting.clock.now) for one in await posting.all(Sanction)] == [False, False]
+    assert [one.in_force(posting.clock.now) for one in await posting.all(HeardSanction)] == [False, False]
 
 
 async def test_a_post_that_waits_for_a_clerk_is_not_published_while_its_employer_may_not_post(
@@ -119,6 +120,56 @@ async def test_rows_of_a_file_are_refused_too(posting: Harness) -> None:
     )
     assert "employer-sanctioned" in answer.text
     assert await posting.all(Gig) == []
+
+
+@pytest.mark.feature("F26")
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"headcount": 4},
+        {"valid_until": at(hours=3)},
+        {"period": {"start": at(hours=3), "end": at(hours=10)}},
+        {"pay": {"amount_fen": 2_300, "unit": "hour", "mode": "same-day"}},
+        {"occupation": "4-02-07-09"},
+        {"headcount": 2, "place": {"lat": 28.25, "lon": 113.08, "address": "星沙街道开元路 2 号"}},
+    ],
+)
+async def test_a_sanctioned_employer_cannot_make_an_open_gig_hire_more_or_another(posting: Harness, more: Body) -> None:
+    await verified(posting)
+    gig = await post(posting)
+    await posting.receives(sanction())
+    answer = await amend(posting, gig["gig_id"], **more)
+    assert (answer["http"], answer["code"], answer["facts"]["sanction_id"]) == (409, "employer-sanctioned", "s1")
+    assert (await read(posting, gig["gig_id"]))["revision"] == 1
+    await posting.receives(lifted())
+    assert (await amend(posting, gig["gig_id"], **more))["http"] == 200
+
+
+@pytest.mark.feature("F26")
+async def test_a_sanctioned_employer_may_cut_a_gig_put_its_words_right_and_close_it(posting: Harness) -> None:
+    await verified(posting)
+    gig = await post(posting)
+    await posting.receives(sanction())
+    for less in ({"headcount": 2}, {"valid_until": at(hours=1)}, {"content": "快递包裹分拣装车，包午餐和班车"}):
+        assert (await amend(posting, gig["gig_id"], **less))["http"] == 200
+    answer = await posting.http.post(f"/gigs/{gig['gig_id']}/close", headers=posting.as_("employer", "e1"))
+    assert answer.json()["status"] == "closed"
+
+
+@pytest.mark.feature("F26")
+async def test_an_amendment_that_waits_for_a_clerk_does_not_hire_more_while_its_employer_is_sanctioned(
+    posting: Harness,
+) -> None:
+    await verified(posting)
+    gig = await post(posting)
+    held = await amend(posting, gig["gig_id"], content=DOUBTFUL, headcount=4)
+    assert held["http"] == 202
+    await posting.receives(sanction())
+    problem = await decide(posting, held["review_id"], approved=True, status=409)
+    assert problem["code"] == "employer-sanctioned"
+    await posting.receives(lifted())
+    await decide(posting, held["review_id"], approved=True)
+    assert (await read(posting, gig["gig_id"]))["headcount"] == 4
 
 
 def _row(**changes: Any) -> bytes:

@@ -13,13 +13,17 @@ without its reason."""
 
 
 class RecordingInsurer:
-    """`asked` is every request in order; `covered` and `withdrawn` are its books, one entry for each key."""
+    """`asked` is every request in order; `covered` and `withdrawn` are its books, one entry for each key.
+
+    Without `knows_keys` it enters whatever it is asked, as an insurer does that knows no idempotency keys.
+    """
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, dict[str, Any]]] = []
         self.covered: dict[str, dict[str, Any]] = {}
         self.withdrawn: dict[str, dict[str, Any]] = {}
         self.turns: deque[Turn] = deque()
+        self.knows_keys = True
         self.url = ""
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -49,7 +53,8 @@ class RecordingInsurer:
             await reader.read()
             return False
         if turn in (200, "taken-but-cut", "answer-twice", "garbage", "of-another", "no-number"):
-            (self.covered if what == "enrolments" else self.withdrawn).setdefault(key, body)
+            books = self.covered if what == "enrolments" else self.withdrawn
+            books.setdefault(key if self.knows_keys else f"{key} {len(books)}", body)
         if turn in ("cut", "taken-but-cut"):
             return False
         said: Any = {"reference": body["reference"], "policy_id": f"P-{body['reference']}"}

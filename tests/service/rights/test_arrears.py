@@ -58,7 +58,7 @@ async def test_unpaid_work_from_the_shift_to_the_lifted_sanction(rights: Harness
     file = await pack(rights)
     assert faults(file) == []
     kinds = [entry["kind"] for entry in file["entries"]]
-    assert kinds[:5] == ["agreement", "cover", "shift", "pay", "case"]
+    assert kinds[:6] == ["agreement", "cover", "shift", "timesheet", "pay", "case"]
     bodies = {entry["kind"]: entry["body"] for entry in file["entries"]}
     assert (bodies["shift"]["minutes"], bodies["pay"]["amount_fen"], bodies["pay"]["status"]) == (480, 16_000, "due")
     assert bodies["case"]["receipt"] == opened.receipt
@@ -233,8 +233,8 @@ def _chain_one_anew(file: dict[str, Any]) -> None:
     """One entry changed with a hash that fits it: the next one does not follow it."""
     head = {name: value for name, value in file.items() if name not in ("entries", "head_sha256", "seal")}
     entries = [(entry["kind"], entry["at"], entry["body"]) for entry in file["entries"]]
-    entries[3][2]["amount_fen"] = 1
-    file["entries"][3] = chained(head, entries)["entries"][3]
+    entries[4][2]["amount_fen"] = 1
+    file["entries"][4] = chained(head, entries)["entries"][4]
 
 
 @pytest.mark.feature("F46")
@@ -269,6 +269,36 @@ async def test_evidence_holds_what_was_said_and_is_for_the_worker_and_clerks(rig
         answer = await rights.http.get("/placements/placement-1/evidence", headers=headers)
         assert answer.status_code == status
     assert file["district"] == DISTRICT
+
+
+@pytest.mark.feature("F46")
+async def test_evidence_holds_the_timesheet_with_its_dispute_and_what_came_of_it(rights: Harness) -> None:
+    await unpaid(rights)
+    [sheet] = [entry for entry in (await pack(rights))["entries"] if entry["kind"] == "timesheet"]
+    assert (sheet["body"]["minutes"], sheet["body"]["status"], sheet["body"]["note"]) == (480, "approved", None)
+    assert sheet["body"]["approved_by"] == "deadline"
+    await rights.receives(placement_made("placement-2", start=rights.clock.now + timedelta(hours=1)))
+    rights.clock.advance(hours=1)
+    worker, employer = rights.as_("worker", WORKER), rights.as_("employer", EMPLOYER)
+    wrong = await rights.http.post("/shifts/placement-2/start", json={"code": "000000"}, headers=worker)
+    assert wrong.status_code == 409
+    await rights.http.post("/shifts/placement-2/start", headers=worker)
+    rights.clock.advance(hours=8)
+    await rights.http.post("/shifts/placement-2/end", headers=worker)
+    claim = {"minutes": 420, "reason": "came-late", "note": "九点才到"}
+    await rights.http.post("/timesheets/placement-2/dispute", json=claim, headers=employer)
+    decision = {"minutes": 450, "grounds": "监控显示八点半到场"}
+    await rights.http.post("/timesheets/placement-2/decide", json=decision, headers=clerk(rights))
+    file = (await rights.http.get("/placements/placement-2/evidence", headers=worker)).json()
+    assert faults(file) == []
+    bodies = {entry["kind"]: entry["body"] for entry in file["entries"]}
+    sheet = bodies["timesheet"]
+    assert (sheet["minutes"], sheet["claimed_minutes"], sheet["settled_minutes"]) == (480, 420, 450)
+    assert (sheet["reason"], sheet["note"]) == ("came-late", "九点才到")
+    assert (sheet["settled_by"], sheet["grounds"]) == ("clerk", "监控显示八点半到场")
+    assert [refused["code"] for refused in bodies["shift"]["refused"]] == ["wrong-code"]
+    file["entries"][3]["body"]["settled_minutes"] = 480
+    assert faults(file)
 
 
 @pytest.mark.feature("F46")

@@ -10,7 +10,15 @@ import pytest
 from services.rights.cases import CASE_LIMIT
 from services.rights.handlers import escalate_case
 from services.rights.store import Case, Sanction
-from shared.contracts.rights import CaseClosed, CaseEscalated, CaseOpened, SanctionLifted, SanctionSet
+from shared.contracts.rights import (
+    CaseAdvanced,
+    CaseClosed,
+    CaseEscalated,
+    CaseInvited,
+    CaseOpened,
+    SanctionLifted,
+    SanctionSet,
+)
 from shared.testing import Harness
 from shared.unit import Timer
 from tests.service.rights.placements import DISTRICT, EMPLOYER, MORNING, WORKER, placement_made
@@ -161,6 +169,100 @@ async def test_a_worker_may_take_a_case_back(rights: Harness) -> None:
     assert wrong.status_code == 404
     answer = await rights.http.post(f"/cases/{case}/withdraw", headers=rights.as_("worker", WORKER))
     assert (answer.json()["state"], answer.json()["outcome"]) == ("closed", "withdrawn")
+
+
+async def test_each_step_is_said_and_the_employer_is_concerned_from_mediation_on(rights: Harness) -> None:
+    await rights.receives(placement_made())
+    case = (await intake(rights))["case_id"]
+    await step(rights, case, "accepted")
+    await step(rights, case, "mediation")
+    await step(rights, case, "settled")
+    await step(rights, case, "referred", referred_to="arbitration")
+    await step(rights, case, "accepted")
+    await step(rights, case, "referred", referred_to="inspection")
+    await step(rights, case, "taken-up")
+    await step(rights, case, "closed", outcome="decided")
+    said = [(each.state, each.referred_to, each.employer_concerned) for each in await rights.published(CaseAdvanced)]
+    assert said == [
+        ("accepted", None, False),
+        ("mediation", None, True),
+        ("settled", None, True),
+        ("referred", "arbitration", True),
+        ("accepted", "arbitration", True),
+        ("referred", "inspection", True),
+        ("taken-up", "inspection", True),
+    ]
+    assert [each.step for each in await rights.published(CaseAdvanced)] == [2, 3, 4, 5, 6, 7, 8]
+    [closed] = await rights.published(CaseClosed)
+    assert closed.employer_concerned
+
+
+async def test_of_a_case_that_never_came_to_mediation_the_employer_is_told_nothing(rights: Harness) -> None:
+    await rights.receives(placement_made())
+    case = (await intake(rights))["case_id"]
+    await rights.later(days=10)
+    await step(rights, case, "declined")
+    await step(rights, case, "closed", outcome="unfounded")
+    said = [*await rights.published(CaseAdvanced), *await rights.published(CaseEscalated)]
+    assert [each.employer_concerned for each in [*said, *await rights.published(CaseClosed)]] == [False] * 3
+
+
+async def invite(rights: Harness, case: str, *, status: int = 200, **form: Any) -> Body:
+    body = {"starts_at": "2026-12-01T09:30:00+08:00", "place": "示例街道调解室 2 楼"} | form
+    answer = await rights.http.post(f"/cases/{case}/invitation", json=body, headers=clerk(rights))
+    assert answer.status_code == status, answer.text
+    found: Body = answer.json()
+    return found
+
+
+async def test_both_sides_are_invited_and_read_where(rights: Harness) -> None:
+    await rights.receives(placement_made())
+    case = (await intake(rights))["case_id"]
+    path = f"/cases/{case}/invitation"
+    assert (await invite(rights, case, status=409))["code"] == "no-meeting"
+    assert (await rights.http.get(path, headers=rights.as_("worker", WORKER))).status_code == 404
+    await step(rights, case, "accepted")
+    await step(rights, case, "mediation")
+    await invite(rights, case)
+    await invite(rights, case, starts_at="2026-12-03T09:30:00+08:00", place="示例街道调解室 3 楼")
+    said = await rights.published(CaseInvited)
+    assert [(each.to, each.starts_at.day, each.step, each.employer_concerned) for each in said] == [
+        ("mediation", 1, 4, True),
+        ("mediation", 3, 5, True),
+    ]
+    for headers, status in (
+        (rights.as_("worker", WORKER), 200),
+        (rights.as_("employer", EMPLOYER), 200),
+        (clerk(rights), 200),
+        (rights.as_("worker", "worker-2"), 404),
+        (rights.as_("employer", "employer-2"), 404),
+        (clerk(rights, "clerk-9", "50"), 404),
+        (rights.as_("agency", WORKER), 404),
+    ):
+        answer = await rights.http.get(path, headers=headers)
+        assert answer.status_code == status
+        if status == 200:
+            assert answer.json()["place"] == "示例街道调解室 3 楼"
+            assert datetime.fromisoformat(answer.json()["starts_at"]) == local("2026-12-03") + timedelta(hours=9.5)
+    kept = str(await rights.runtime.store.db["cases"].find({}).to_list())
+    assert "调解室" not in kept
+    assert "调解室" not in "".join(event.model_dump_json() for event in said)
+
+
+async def test_to_a_hearing_too_and_never_to_one_that_has_been(rights: Harness) -> None:
+    await rights.receives(placement_made())
+    case = (await intake(rights))["case_id"]
+    await step(rights, case, "accepted")
+    await step(rights, case, "referred", referred_to="arbitration")
+    assert (await invite(rights, case, status=409))["code"] == "no-meeting"
+    await step(rights, case, "taken-up")
+    problem = await invite(rights, case, status=422, starts_at=rights.clock.now.isoformat())
+    assert [error["field"] for error in problem["errors"]] == ["starts_at"]
+    await invite(rights, case)
+    assert [(each.to, each.employer_concerned) for each in await rights.published(CaseInvited)] == [("hearing", True)]
+    other = {"starts_at": "2026-12-01T09:30:00+08:00", "place": "示例街道"}
+    answer = await rights.http.post(f"/cases/{case}/invitation", json=other, headers=clerk(rights, "c", "50"))
+    assert answer.status_code == 403
 
 
 # --- time limits -----------------------------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from services.rights.attendance import TIMESHEET
-from services.rights.handlers import approve_unanswered
+from services.rights.attendance import TIMESHEET, TIMESHEET_REMINDER
+from services.rights.handlers import approve_unanswered, remind_of_timesheet
 from services.rights.store import Payment, Timesheet
 from shared.contracts.rights import (
     PayCorrected,
@@ -16,7 +16,10 @@ from shared.contracts.rights import (
     PayOverdue,
     TimesheetApproved,
     TimesheetDisputed,
+    TimesheetEscalated,
+    TimesheetLapsed,
     TimesheetSettled,
+    TimesheetUnanswered,
 )
 from shared.contracts.terms import PayMode, PayUnit
 from shared.testing import Harness
@@ -260,3 +263,134 @@ async def test_where_no_minute_was_worked_there_is_nothing_to_answer(rights: Har
     assert await rights.all(Timesheet) == []
     await rights.later(days=2)
     assert await rights.published(TimesheetApproved) == []
+
+
+# --- what keeps it from waiting for ever -----------------------------------------------------------------------------
+
+
+async def put_rules(rights: Harness, status: int = 200, **changes: Any) -> dict[str, Any]:
+    body: dict[str, Any] = {"changes": changes, "replaces": 0, "reason": "a test's"}
+    answer = await rights.http.put(f"/rules/{DISTRICT}", json=body, headers=rights.as_("operator"))
+    assert answer.status_code == status, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def waiting(rights: Harness, what: str, *districts: str) -> list[str]:
+    headers = rights.as_("clerk", CLERK, districts=districts or ("4301",))
+    answer = await rights.http.get("/timesheets", params={"waiting": what}, headers=headers)
+    return [item["placement_id"] for item in answer.json()["items"]]
+
+
+async def test_an_employer_who_has_not_answered_is_reminded_once_before_the_deadline(rights: Harness) -> None:
+    await work(rights)
+    ended = rights.clock.now
+    await rights.later(hours=20, seconds=-1)
+    assert await rights.published(TimesheetUnanswered) == []
+    await rights.later(seconds=1)
+    [said] = await rights.published(TimesheetUnanswered)
+    assert (said.minutes, said.answer_by, said.at) == (480, ended + timedelta(hours=24), ended + timedelta(hours=20))
+    timer = Timer(id="again", name=TIMESHEET_REMINDER, subject="placement-1", due_at=said.answer_by)
+    await rights.later(days=2)
+    await rights.runtime.store.transact(lambda unit: remind_of_timesheet(timer, unit))
+    assert len(await rights.published(TimesheetUnanswered)) == 1
+    assert len(await rights.published(TimesheetApproved)) == 1
+
+
+@pytest.mark.parametrize("what", ["approve", "dispute"])
+async def test_who_has_answered_is_not_reminded(rights: Harness, what: str) -> None:
+    await work(rights)
+    await post(rights, what, CLAIM if what == "dispute" else None)
+    await rights.later(days=1)
+    assert await rights.published(TimesheetUnanswered) == []
+
+
+@pytest.mark.parametrize(
+    ("rules", "reminded_after"),
+    [
+        ({"timesheet_reminder_hours": 23}, 1),
+        ({"timesheet_reminder_hours": 0}, None),
+        ({"timesheet_hours": 4}, None),
+        ({"timesheet_hours": 5}, 1),
+    ],
+)
+async def test_a_district_says_how_long_before_a_reminder_comes(
+    rights: Harness, rules: dict[str, int], reminded_after: int | None
+) -> None:
+    await put_rules(rights, **rules)
+    await work(rights)
+    await rights.later(hours=1)
+    assert len(await rights.published(TimesheetUnanswered)) == (reminded_after == 1)
+    await rights.later(days=2)
+    assert len(await rights.published(TimesheetUnanswered)) == (reminded_after == 1)
+
+
+async def test_after_a_deadline_that_passed_while_all_was_down_nobody_is_reminded_of_it(rights: Harness) -> None:
+    await work(rights)
+    await rights.later(days=3)
+    assert await rights.published(TimesheetUnanswered) == []
+    assert len(await rights.published(TimesheetApproved)) == 1
+
+
+async def test_a_dispute_that_nobody_settles_becomes_urgent_and_then_the_record_stands(rights: Harness) -> None:
+    await work(rights)
+    await post(rights, "dispute", CLAIM)
+    disputed = rights.clock.now
+    assert await waiting(rights, "disputed") == ["placement-1"]
+    await rights.later(hours=72, seconds=-1)
+    assert (await waiting(rights, "escalated"), await rights.published(TimesheetEscalated)) == ([], [])
+    await rights.later(seconds=1)
+    [urgent] = await rights.published(TimesheetEscalated)
+    assert (urgent.minutes, urgent.claimed_minutes) == (480, 420)
+    assert (urgent.at, urgent.settle_by) == (disputed + timedelta(hours=72), disputed + timedelta(days=15))
+    assert await waiting(rights, "escalated") == ["placement-1"]
+    assert await waiting(rights, "escalated", "50") == []
+    await rights.later(days=12, seconds=-1)
+    assert await rights.published(TimesheetLapsed) == []
+    await rights.later(seconds=1)
+    [lapsed] = await rights.published(TimesheetLapsed)
+    assert (lapsed.minutes, lapsed.at) == (480, disputed + timedelta(days=15))
+    [sheet] = await rights.all(Timesheet)
+    assert (sheet.status, sheet.settled_by, sheet.settled_minutes) == ("settled", "lapse", 480)
+    assert await waiting(rights, "disputed") == []
+    assert await code(rights, "agree") == (409, "timesheet-settled")
+    assert await code(rights, "decide", {"minutes": 420, "grounds": "太晚了"}) == (409, "timesheet-settled")
+    assert (await rights.published(PayCorrected), await rights.published(TimesheetSettled)) == ([], [])
+    await rights.later(days=30)
+    assert (len(await rights.published(TimesheetEscalated)), len(await rights.published(TimesheetLapsed))) == (1, 1)
+
+
+async def test_a_dispute_that_is_settled_in_time_is_neither_urgent_nor_undone(rights: Harness) -> None:
+    await work(rights)
+    await post(rights, "dispute", CLAIM)
+    await rights.later(hours=71)
+    assert await code(rights, "agree") == (200, "settled")
+    await rights.later(days=30)
+    assert (await rights.published(TimesheetEscalated), await rights.published(TimesheetLapsed)) == ([], [])
+    [sheet] = await rights.all(Timesheet)
+    assert sheet.settled_minutes == 420
+
+
+async def test_a_decision_and_the_end_of_a_dispute_at_once_leave_one_truth(rights: Harness) -> None:
+    await work(rights)
+    await post(rights, "dispute", CLAIM)
+    await rights.later(days=14)
+    rights.clock.advance(days=1)
+    answer, _ = await asyncio.gather(post(rights, "agree"), rights.runtime.timers.fire_due())
+    settled, lapsed = await rights.published(TimesheetSettled), await rights.published(TimesheetLapsed)
+    assert (len(settled), len(lapsed)) == ((1, 0) if answer.status_code == 200 else (0, 1))
+
+
+async def test_a_districts_figures_of_the_day_it_was_disputed_hold(rights: Harness) -> None:
+    await put_rules(rights, dispute_hours=1, dispute_days=1)
+    await work(rights)
+    await post(rights, "dispute", CLAIM)
+    await rights.later(hours=1)
+    assert len(await rights.published(TimesheetEscalated)) == 1
+    await rights.later(hours=23)
+    assert len(await rights.published(TimesheetLapsed)) == 1
+
+
+async def test_a_dispute_that_would_end_before_it_is_urgent_is_no_rule(rights: Harness) -> None:
+    problem = await put_rules(rights, 422, dispute_hours=48, dispute_days=2)
+    assert "dispute_hours must end before dispute_days do" in problem["errors"][0]["detail"]

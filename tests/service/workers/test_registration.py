@@ -11,6 +11,7 @@ from services.workers.store import Presence, Worker
 from services.workers.tables import CONSENT
 from shared.auth import Role
 from shared.contracts.workers import WorkerChanged, WorkerRegistered
+from shared.sealed import PersonalSealer
 from shared.testing import Harness
 from tests.service.workers.conftest import DISTRICT, NAME, POSITION, check_in, draft, fields, id_number, register
 
@@ -286,7 +287,7 @@ async def test_a_sealed_field_opens_for_its_worker_only(workers: Harness) -> Non
 
     await register(workers)
     (worker,) = await workers.all(Worker)
-    sealer = workers.app.state.sealer
-    assert sealer.open(worker.id_number, subject="worker-1", field="id-number") == id_number()
+    people = PersonalSealer(workers.app.state.sealer, workers.reading())
+    assert await people.open(worker.id_number, of="worker-1", field="id-number") == id_number()
     with pytest.raises(InvalidTag):
-        sealer.open(worker.id_number, subject="worker-2", field="id-number")
+        await people.open(worker.id_number, of="worker-2", field="id-number")

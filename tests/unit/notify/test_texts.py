@@ -8,13 +8,21 @@ from pydantic import ValidationError
 from services.notify import handlers
 from services.notify.texts import DIGEST_LENGTH, TEMPLATES, Fact, Template, digest, say
 from shared.contracts import Event
-from shared.contracts.notify import AlertRaised, NoticePosted
+from shared.contracts.identity import AccountErased
+from shared.contracts.notify import AlertRaised, AlertWithdrawn, NoticePosted
 from shared.contracts.posting import GigAmended, GigPosted, GigReopened
 from shared.contracts.workers import WorkerCheckedIn, WorkerCheckedOut
 
 CHANGSHA = ZoneInfo("Asia/Shanghai")
-ONLY_REMEMBERED = {GigPosted, GigAmended, GigReopened, WorkerCheckedIn, WorkerCheckedOut}
-BY_COMMAND: set[type[Event]] = {AlertRaised, NoticePosted}
+ONLY_REMEMBERED: set[type[Event]] = {
+    GigPosted,
+    GigAmended,
+    GigReopened,
+    WorkerCheckedIn,
+    WorkerCheckedOut,
+    AccountErased,
+}
+BY_COMMAND: set[type[Event]] = {AlertRaised, AlertWithdrawn, NoticePosted}
 
 
 def kind_of(event: type[Event]) -> str:

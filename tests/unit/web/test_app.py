@@ -88,9 +88,9 @@ async def test_the_page_may_run_its_own_scripts_and_nothing_else(web: httpx.Asyn
 
 
 def test_nothing_in_the_page_is_inline_or_from_elsewhere() -> None:
-    html = (PAGE / "index.html").read_text(encoding="utf-8")
-    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=", html)
-    for file in PAGE.iterdir():
+    for html in (page.read_text(encoding="utf-8") for page in PAGE.rglob("*.html")):
+        assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\son\w+=|\sstyle=", html)
+    for file in filter(Path.is_file, PAGE.rglob("*")):
         text = file.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
         assert not re.search(r"https?:|(inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(", text), file.name
 
@@ -104,7 +104,7 @@ def test_every_text_of_the_page_is_there_in_both_languages() -> None:
         assert f'"{used}":' in chinese or f" {used}:" in chinese, used
 
 
-@pytest.mark.parametrize("path", ["/", "/page/main.js", "/live/places", "/sms?to=x", "/nothing", "/docs/"])
+@pytest.mark.parametrize("path", ["/", "/page/main.js", "/live/places", "/sms?to=x", "/nothing", "/docs/", "/worker"])
 async def test_every_answer_carries_the_security_headers(web: httpx.AsyncClient, path: str) -> None:
     headers = (await web.get(path)).headers
     assert headers["x-content-type-options"] == "nosniff"
@@ -117,7 +117,42 @@ async def test_the_page_learns_the_names_of_districts_and_occupations(web: httpx
     assert places["districts"][0] == {
         "code": "430102", "zh": "芙蓉区", "en": "Furong", "area": {"zh": "长沙市", "en": "Changsha"},
     }  # fmt: skip
-    assert places["occupations"]["4-02-07-09"] == {"zh": "快件处理员", "en": "Parcel sorter"}
+    assert places["occupations"]["4-02-07-09"] == {
+        "zh": "快件处理员", "en": "Parcel sorter", "skill": "parcel-sorting",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("role", ["worker", "employer", "clerk"])
+async def test_each_role_has_its_page_which_alone_may_use_camera_and_position(
+    web: httpx.AsyncClient, role: str
+) -> None:
+    answer = await web.get(f"/{role}", headers={"accept-language": "en"})
+    assert '<html lang="en">' in answer.text
+    assert f'data-role="{role}"' in answer.text
+    script = re.search(r'src="(/page/people/\w+\.js)"', answer.text)
+    assert script
+    assert (await web.get(script.group(1))).status_code == 200
+    assert answer.headers["permissions-policy"] == "camera=(self), geolocation=(self), microphone=()"
+    assert (await web.get("/")).headers["permissions-policy"] == "camera=(), geolocation=(), microphone=()"
+
+
+async def test_the_service_worker_stands_at_the_root_as_a_script_of_ours(web: httpx.AsyncClient) -> None:
+    answer = await web.get("/offline.js")
+    assert answer.headers["content-type"].startswith("text/javascript")
+    assert "script-src 'self'; worker-src 'self'" in answer.headers["content-security-policy"]
+
+
+def test_every_sentence_of_the_pages_of_people_is_there_in_both_languages() -> None:
+    """`t(english, chinese)`; what names a language is no sentence."""
+    sentences = re.compile(r"""\bt\((["'`])(.*?)\1, (["'`])(.*?)\3\)""")
+    texts = [file.read_text(encoding="utf-8") for file in (PAGE / "people").glob("*.js")]
+    found = [(one[1], one[3]) for text in texts for one in sentences.findall(text)]
+    assert len(found) > 300
+    languages = {("切换到中文", "Switch to English"), ("en", "zh"), ("en-GB", "zh-CN")}
+    han, letters = re.compile(r"[\u4e00-\u9fff]"), re.compile(r"[A-Za-z]{2}")
+    for english, chinese in set(found) - languages:
+        assert not han.search(english), english
+        assert han.search(chinese) or not letters.search(re.sub(r"\$\{.*?\}", "", chinese)), chinese
 
 
 async def test_the_documentation_is_served_where_it_was_made(web: httpx.AsyncClient) -> None:

@@ -44,8 +44,15 @@ async def test_an_enrolment_asked_for_twice_is_one_policy(web: httpx.AsyncClient
     first, second = [await web.post("/enrolments", json=enrolment(), headers=key("k")) for _ in range(2)]
     assert (first.status_code, second.status_code) == (201, 201)
     assert first.json() == second.json()
-    assert first.json()["reference"] == "scheme:1"
+    assert (first.json()["reference"], first.json()["keys"]) == ("scheme:1", ["k"])
     assert (await web.get("/policies")).json() == [first.json()]
+
+
+async def test_two_keys_for_one_enrolment_are_seen(web: httpx.AsyncClient) -> None:
+    for name in ("k", "another"):
+        await web.post("/enrolments", json=enrolment(), headers=key(name))
+    [policy] = (await web.get("/policies")).json()
+    assert policy["keys"] == ["k", "another"]
 
 
 async def test_a_key_is_for_one_enrolment(web: httpx.AsyncClient) -> None:

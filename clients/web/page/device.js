@@ -4,7 +4,8 @@
 // push service then says that it is gone, and notify forgets it.
 
 import { byId, write } from "./dom.js";
-import { language, say, switchLanguage } from "./words.js";
+import { language, switchLanguage } from "./locale.js";
+import { say } from "./words.js";
 
 const form = byId("device-form");
 let state = "asking";

@@ -1,4 +1,4 @@
-"""The whole market on free ports, once for the tests of this folder that ask for it."""
+"""The whole market on free ports, once for the tests of this folder that ask for it, and gone after them."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,7 +10,7 @@ from deploy.local.ports import free_ports
 from deploy.local.stack import EVERYTHING, Stack
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def whole_market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
     folder: Path = tmp_path_factory.mktemp("market")
     parts = [part for part in EVERYTHING if part != "city"]

@@ -8,6 +8,7 @@ import pytest
 from services.notify.handlers import react
 from services.notify.store import Delivery, Message
 from shared.contracts import Event
+from shared.contracts.identity import AccountErased
 from shared.contracts.matching import (
     AttendanceAsked,
     AttendanceConfirmed,
@@ -159,7 +160,7 @@ TOLD = [
 
 
 async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Harness) -> None:
-    assert {type(event) for event in JOURNEY} | TO_MANY == set(react.kinds.values())
+    assert {type(event) for event in JOURNEY} | TO_MANY | {AccountErased} == set(react.kinds.values())
     for event in JOURNEY:
         await notify.receives(event)
     assert await told(notify) == TOLD
@@ -169,7 +170,7 @@ async def test_everyone_hears_of_what_concerns_them_in_both_languages(notify: Ha
             assert len(texts) == sum(part == ("worker" if person == WORKER else "employer") for _, part in TOLD)
             assert not any("{" in text or "}" in text for text in texts)
             titled = [text for text in texts if "快件分拣员" in text]
-            assert len(titled) == len(texts) - (11 if person == EMPLOYER else 5)
+            assert len(titled) == len(texts) - (11 if person == EMPLOYER else 6)
 
 
 async def test_who_is_told_that_nobody_came_is_not_told_too_that_the_market_cancelled(notify: Harness) -> None:

@@ -248,12 +248,12 @@ class Invitation(_Form):
 
 
 class InvitationView(BaseModel):
-    """The last invitation of a case, for both sides and clerks."""
+    """The last invitation of a case, for both sides and clerks; without the place once its worker is erased."""
 
     case_id: str
     receipt: str
     starts_at: Instant
-    place: str
+    place: str | None
 
 
 @routes.post("/cases/{case_id}/invitation")
@@ -277,7 +277,7 @@ async def read_invitation(case_id: str, caller: Anyone, unit: InUnit, sealer: In
     asked = next((step for step in reversed(case.history) if step.what == "invited"), None) if case else None
     if case is None or asked is None or asked.detail is None or not _may_read_invitation(caller, case):
         raise Missing(INVITATION)
-    place = evidence.case_text(case, asked.note, sealer) or ""
+    place = await evidence.case_text(case, asked.note, sealer)
     return InvitationView(
         case_id=case.id, receipt=case.receipt, starts_at=datetime.fromisoformat(asked.detail), place=place
     )

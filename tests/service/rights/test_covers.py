@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -345,7 +345,10 @@ async def test_evidence_says_what_is_known_of_a_cover_and_not_how_it_is_asked_fo
         "status": "pending",
         "refused_for": None,
         "withdrawn_at": None,
+        "confirmed_at": None,
     }
     assert await evidence() == known
     await ask(sender)
-    assert await evidence() == known | {"policy_id": f"P-{REFERENCE}", "status": "active"}
+    now = (await evidence())["confirmed_at"]
+    assert datetime.fromisoformat(now) == rights.clock.now
+    assert await evidence() == known | {"policy_id": f"P-{REFERENCE}", "status": "active", "confirmed_at": now}

@@ -99,6 +99,11 @@ def _soon(chance: random.Random) -> tuple[datetime, datetime]:
     return start, start + MARK * chance.randint(1, 24)
 
 
+def _told(answer: httpx.Response) -> Any:
+    """What an answer says; one without a body (204) says nothing."""
+    return answer.json() if answer.content else {}
+
+
 class Cut(Exception):
     """The run was ended before an answer came."""
 
@@ -179,14 +184,14 @@ class App:
             if answer is not None and answer.status_code == 401:
                 await self._refresh()
             elif answer is not None and answer.status_code not in AGAIN_ON:
-                told = answer.json() if answer.content else {}
+                told = _told(answer)
                 if answer.is_error:
                     history.ended(call, "failed", code=f"{answer.status_code} {told.get('code', '')}")
                     return call
                 if self.chance.random() < self._market.size.again:
                     with suppress(httpx.HTTPError):
                         second = await self._raw(method, path, body, call.key, at)
-                        call.other = second.json() if second.is_success and second.json() != told else None
+                        call.other = _told(second) if second.is_success and _told(second) != told else None
                 history.ended(call, "ok", answer=told)
                 return call
             elif answer is None or answer.status_code != 429:

@@ -423,6 +423,8 @@ def _compares(value: Any, how: str, to: Any) -> bool:
     match how:
         case "$in":
             return value in to
+        case "$nin":
+            return value not in to
         case "$ne":
             return bool(value != to)
         case "$lt" | "$lte" | "$gt" | "$gte" if type(value) is not type(to):

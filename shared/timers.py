@@ -40,7 +40,7 @@ class Timers:
     async def _run(self) -> None:
         while True:
             try:
-                more = await self._lease.held() and await self.fire_due() == AT_ONCE
+                more = await self._lease.held() and await self.fire_due() > 0  # the next page of many is due at once
             except (PyMongoError, DatabaseDown, Contended) as error:
                 log.debug("timers wait for the database", error=repr(error))
                 more = False

@@ -12,25 +12,23 @@ import h3
 from services.notify.domain import ORDER, about, metres
 from services.notify.store import (
     Alert,
-    Contact,
     Delivery,
-    Mailbox,
     Message,
     Notice,
-    Preferences,
     members_of,
     people_in_groups,
     people_near,
     people_told,
 )
-from services.notify.telling import call_back, tell
+from services.notify.telling import NEEDED, call_back, tell
 from services.notify.texts import Fact
 from shared.contracts import Event
 from shared.contracts.notify import AlertRaised, AlertWithdrawn, NoticePosted
 from shared.contracts.rights import ArticlePublished
 from shared.unit import Timer, Unit
 
-AT_ONCE = 100
+AT_ONCE = 300
+"""People of a page: a message, a mailbox and perhaps a delivery each, in one transaction."""
 CELL_RESOLUTION = 9
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
 """MongoDB ends a transaction after a minute: whatever was under way at the first look can be seen at the second."""
@@ -144,7 +142,7 @@ async def _tell_all(
 async def _load(unit: Unit, event: Event, people: Sequence[str], turn: str = "") -> None:
     """What telling all of them needs."""
     await unit.load(Message, [f"{about(event)}{turn}:{person}" for person in people])
-    for kind in (Mailbox, Contact, Preferences):
+    for kind in NEEDED:
         await unit.load(kind, people)
 
 

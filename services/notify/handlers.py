@@ -17,7 +17,7 @@ from services.notify.broadcast import (
 from services.notify.domain import about, kind_of
 from services.notify.personal import PERSONAL
 from services.notify.store import Gig, Message, Presence, Standing, alerts_on
-from services.notify.telling import needed, tell
+from services.notify.telling import NEEDED, tell
 from services.notify.texts import Fact, Part
 from shared.contracts import Event
 from shared.contracts.identity import AccountErased
@@ -91,7 +91,7 @@ def people(*parts: Part) -> Callable[[Event], Documents]:
         for part in parts:
             person = str(getattr(event, f"{part}_id"))
             yield Message, f"{about(event)}:{person}"
-            yield from needed(person)
+            yield from ((kind, person) for kind in NEEDED)
 
     return of
 

@@ -68,9 +68,8 @@ async def tell(
         await _send_outside(unit, message, mailbox, identity, until)
 
 
-def needed(person: str) -> Iterable[tuple[type[Document], str]]:
-    """What telling a person needs, beside the message itself."""
-    return ((Mailbox, person), (Contact, person), (Preferences, person), (PersonKey, person))
+NEEDED: tuple[type[Document], ...] = (Mailbox, Contact, Preferences, PersonKey)
+"""Of whoever is told something, beside the message itself."""
 
 
 async def _send_outside(unit: Unit, message: Message, mailbox: Mailbox, about: str, until: datetime | None) -> None:

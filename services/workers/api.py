@@ -35,6 +35,7 @@ from services.workers.store import (
     Ban,
     BanAppeal,
     Block,
+    KeptBan,
     Presence,
     Worker,
     appeals_in,
@@ -469,7 +470,10 @@ async def registration_form(
 async def register(
     draft: RegistrationDraft, caller: WorkerOrClerk, parts: InParts, response: Response, unit: InUnit
 ) -> Registered:
-    """Register a person under their real name, once in the region (201; 200 when they are registered already)."""
+    """Register a person under their real name, once in the region (201; 200 when they are registered already).
+
+    A ban that was in force when an account under this number was erased is in force again.
+    """
     worker_id = _subject(caller, draft.account_id, "account_id")
     clerk_id = _clerk(caller, draft.district)
     id_index = parts.people.blind(draft.id_number, field="id-number")
@@ -505,6 +509,9 @@ async def register(
         registered_at=unit.now,
         said_at=unit.now,
     )
+    if kept := await unit.get(KeptBan, id_index):
+        worker.ban = kept.ban
+        unit.delete(kept)
     unit.save(worker)
     unit.publish(WorkerRegistered(worker_id=worker.id, district=worker.district, profile=worker.profile(unit.now)))
     watch(worker, unit)
@@ -946,7 +953,7 @@ async def ban(worker_id: str, asked: BanDraft, clerk: Clerk, parts: InParts, uni
     presence = await unit.get(Presence, worker_id)
     if presence:
         end(presence, "expired", unit)
-    await audit(unit, clerk.id, "worker banned", worker_id=worker_id, **asked.model_dump())
+    await audit(unit, clerk.id, "worker banned", worker_id=worker_id, reason=asked.reason, until=asked.until)
     return await BanView.of(worker, worker.ban, parts.people)
 
 
@@ -1027,7 +1034,7 @@ async def decide_appeal(
     made.state, made.reason = "upheld" if decision.upheld else "rejected", decision.reason
     made.decided_by, made.decided_at = clerk.id, unit.now
     unit.save(worker)
-    await audit(unit, clerk.id, "ban appeal decided", worker_id=worker_id, **decision.model_dump())
+    await audit(unit, clerk.id, "ban appeal decided", worker_id=worker_id, upheld=decision.upheld)
     return await BanView.of(worker, worker.ban, parts.people)
 
 

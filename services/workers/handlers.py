@@ -2,7 +2,7 @@
 
 from services.workers.market import CHECK_IN_ENDS, PROFILE_CHANGES, end, say_changed, watch
 from services.workers.personal import PERSONAL
-from services.workers.store import Presence, Worker
+from services.workers.store import KeptBan, Presence, Worker
 from shared import sanctions
 from shared.contracts.identity import AccountErased
 from shared.contracts.matching import PlacementMade
@@ -22,9 +22,12 @@ async def stop_waiting(event: PlacementMade, unit: Unit) -> None:
         end(presence, "placed", unit)
 
 
-@react.to(AccountErased, needs=lambda event: [(Presence, event.account_id)])
+@react.to(AccountErased, needs=lambda event: [(Worker, event.account_id), (Presence, event.account_id)])
 async def forget(event: AccountErased, unit: Unit) -> None:
-    """Somebody who waits is said to wait no longer, so that every market lets them go."""
+    """Somebody who waits is said to wait no longer, so that every market lets them go. A ban in force stays."""
+    worker = await unit.get(Worker, event.account_id)
+    if worker and (kept := KeptBan.of(worker, unit.now)):
+        unit.save(kept)
     presence = await unit.get(Presence, event.account_id)
     if presence:
         end(presence, "worker", unit)

@@ -5,7 +5,7 @@ Names, identity numbers and hardship categories are sealed; a position is kept a
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -153,7 +153,35 @@ class Presence(Document):
     clerk_id: str | None
 
 
-DOCUMENTS = (Worker, Block, Presence, HeardSanction, RuleVersion)
+OF_BEFORE = "该决定作出于上一账户注销之前，详情请到柜台查询。Decided before the account was closed; ask at any counter."
+"""The note of a ban that was kept: what a clerk wrote of the person is forgotten with them."""
+
+KEPT_AT_MOST = timedelta(days=731)
+"""A kept ban without an end goes with the other records of its time (labour contract law, art. 50)."""
+
+
+class KeptBan(Document):
+    """A ban in force whose worker had the account erased, for whoever registers under the number again.
+
+    `id` is the number's blind index; nothing else leads to anybody. It goes at `gone_at`.
+    """
+
+    collection = "kept_bans"
+    indexes = (IndexModel("gone_at", expireAfterSeconds=0),)
+
+    ban: Ban
+    gone_at: datetime
+
+    @classmethod
+    def of(cls, worker: Worker, now: datetime) -> "KeptBan | None":
+        """None when no ban is in force."""
+        if (ban := worker.banned(now)) is None:
+            return None
+        kept = ban.model_copy(update={"note": OF_BEFORE, "appeal": None})
+        return cls(id=worker.id_index, ban=kept, gone_at=ban.until or now + KEPT_AT_MOST)
+
+
+DOCUMENTS = (Worker, Block, Presence, KeptBan, HeardSanction, RuleVersion)
 
 
 async def blocks_by(unit: Unit, by_id: str) -> list[Block]:

@@ -456,7 +456,8 @@ async def lift_sanction(sanction_id: str, form: LiftForm, clerk: Clerk, unit: In
     """End a sanction before its time. Nothing happens when it is over."""
     sanction = await _for_clerk(unit, sanction_id, clerk)
     sanctions.lift(unit, sanction, "clerk")
-    await audit(unit, clerk.id, "sanction lifted", sanction_id=sanction_id, reason=form.reason)
+    reason = await sealer.seal(form.reason, of=sanction.party_id, field="lift-reason")
+    await audit(unit, clerk.id, "sanction lifted", sanction_id=sanction_id, reason=reason)
     return await SanctionView.of(sanction, sealer, unit.now)
 
 
@@ -483,7 +484,7 @@ async def decide_appeal(
     """
     sanction = await _for_clerk(unit, sanction_id, clerk)
     sanctions.decide(unit, sanction, decision, by=clerk.id)
-    await audit(unit, clerk.id, "sanction appeal decided", sanction_id=sanction_id, **decision.model_dump())
+    await audit(unit, clerk.id, "sanction appeal decided", sanction_id=sanction_id, upheld=decision.upheld)
     return await SanctionView.of(sanction, sealer, unit.now)
 
 

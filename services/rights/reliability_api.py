@@ -292,7 +292,7 @@ async def decide_appeal(
         unit.save(known)
     if decision.upheld:
         await reliability.take_back(unit, entry_id, "appeal")
-    await audit(unit, clerk.id, "points appeal decided", entry_id=entry_id, **decision.model_dump())
+    await audit(unit, clerk.id, "points appeal decided", entry_id=entry_id, upheld=decision.upheld)
     return await EntryView.of(entry, unit, sealer, language_of(request))
 
 

@@ -158,7 +158,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         records: tuple[ConsumerRecord[Any, Any], ...] = message.raw_message
         batches: dict[TopicPartition, list[Letter]] = defaultdict(list)
         for record in records:
-            batches[TopicPartition(record.topic, record.partition)].append(_letter(record))
+            batches[TopicPartition(record.topic, record.partition)].append(letter_of(record))
         await self._while_blown(generation)
         async with self._busy:
             if self._stopping:  # FastStream hands over what it has fetched until it is stopped itself
@@ -334,7 +334,8 @@ async def _log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int]
         await consumer.stop()
 
 
-def _letter(record: "ConsumerRecord[Any, Any]") -> Letter:
+def letter_of(record: "ConsumerRecord[Any, Any]") -> Letter:
+    """A record as deliveries take it."""
     return Letter(
         topic=record.topic,
         partition=record.partition,

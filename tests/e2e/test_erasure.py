@@ -5,7 +5,7 @@ In databases (each document's own bytes, and the oplog), topics, logs and the tr
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import bson
@@ -21,9 +21,13 @@ from clients.city.client import SERVICES, Client, Refusal
 from clients.city.people import People, id_number
 from deploy.local.stack import Stack
 from deploy.topics import read
+from shared.bus import letter_of
+from shared.contracts.identity import AccountErased
+from shared.delivery import Letter
 from shared.run import load
 from shared.sealed import PersonalSealer, Sealer, Shredded
 from shared.settings import Settings
+from shared.testing import harness
 from shared.unit import Unit
 from tests.chaos.image import records
 from tests.e2e.journey import Story, eventually
@@ -65,11 +69,11 @@ def mongo(market: Stack) -> AsyncMongoClient[Any]:
     return AsyncMongoClient(market.mongo_url)
 
 
-async def documents(market: Stack, *, oplog: bool = False) -> list[tuple[str, bytes]]:
+async def documents(market: Stack, *, prefix: str = "", oplog: bool = False) -> list[tuple[str, bytes]]:
     """Every document of every service's database, `<service>.<collection>`, as its own bytes; with what was there."""
     found: list[tuple[str, bytes]] = []
     async with mongo(market) as client:
-        for name in SERVICES:
+        for name in (f"{prefix}{service}" for service in SERVICES):
             for collection in await client[name].list_collection_names():
                 rows = client[name].get_collection(collection, RAW).find({})
                 found += [(f"{name}.{collection}", row.raw) async for row in rows]
@@ -213,6 +217,38 @@ async def test_nothing_of_who_was_erased_can_be_read_anywhere(whole_market: Stac
         await client["workers"]["planted"].insert_one({"name": f"… {planted['planted']} …"})
         assert found_in(await documents(whole_market), planted) == ["planted in workers.planted"]
         await client["workers"]["planted"].drop()
+
+
+@pytest.mark.parametrize("heard", ["first", "last"])
+async def test_a_projection_built_anew_brings_nobody_back(whole_market: Stack, story: Story, heard: str) -> None:
+    """Each service on an empty database, from the beginning of all topics, whether it hears of the erasure before all
+    else or after it."""
+    said: dict[str, list[Letter]] = {}
+    async for record in records(whole_market.kafka, [topic.name for topic in read()], {}):
+        said.setdefault(record.topic, []).append(letter_of(record))
+    people = story.worker.account_id, story.employer.account_id
+    held = await documents(whole_market)
+    known = 0
+    for name in SERVICES:
+        service, environment = load(name), whole_market.environment(name)
+        database, valkey = f"anew_{name}", environment["KUAIZHAO_VALKEY_URL"]
+        async with harness(service, whole_market.mongo_url, database=database, valkey_url=valkey) as anew:
+            anew.clock.now = datetime.now(UTC)
+            mine = [topic for topic in service.reactions.topics if topic in said]
+            for topic in sorted(mine, key=lambda topic: (topic == AccountErased.topic) == (heard == "last")):
+                for partition in sorted({letter.partition for letter in said[topic]}):
+                    letters = [letter for letter in said[topic] if letter.partition == partition]
+                    fence = f"{name}:{topic}:{partition}"
+                    await anew.runtime.delivery.deliver(fence, await anew.runtime.delivery.fence(fence), letters)
+            await anew.later()
+            assert await anew.dead() == [], name
+            rebuilt = await documents(whole_market, prefix="anew_")
+            for person in people:
+                there = collections_of(f"anew_{name}", person, rebuilt)
+                known += len(there)
+                assert there <= collections_of(name, person, held), (name, there)
+            await anew.runtime.client.drop_database(database)
+    assert known > len(people)  # agreements and placements by the bare id
 
 
 async def test_the_same_phone_is_somebody_new(story: Story) -> None:

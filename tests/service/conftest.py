@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from shared import clock
 from shared.service import Service
 from shared.testing import Harness, harness
+from tests.service.market import Market
 
 
 async def _harness(name: str, mongo_url: str, **settings: str) -> AsyncIterator[Harness]:
@@ -51,3 +53,10 @@ async def rights(mongo_url: str) -> AsyncIterator[Harness]:
 async def notify(mongo_url: str, valkey_url: str) -> AsyncIterator[Harness]:
     async for made in _harness("notify", mongo_url, valkey_url=valkey_url):
         yield made
+
+
+@pytest.fixture
+def market(posting: Harness, workers: Harness, matching: Harness, rights: Harness) -> Market:
+    """Four services on one clock, that of matching."""
+    clock.set_source(lambda: matching.clock.now)
+    return Market(posting, workers, matching, rights)

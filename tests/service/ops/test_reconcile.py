@@ -17,8 +17,9 @@ from services.posting.store import Gig as PostedGig
 from services.rights.store import Agreement, Cover, Payment, Shift
 from shared.contracts.posting import GigFilled
 from shared.contracts.rights import AgreementMade
+from tests.service.market import Market
 from tests.service.matching.kit import checked_in, run
-from tests.service.ops.conftest import Kuaizhao, Market
+from tests.service.ops.conftest import Kuaizhao
 from tests.service.posting.market import CHANGSHA_COUNTY, post, verified
 from tests.service.workers import conftest as people
 

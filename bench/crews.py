@@ -20,14 +20,17 @@ TRIES = 20
 """An app tries again when the service is busy."""
 
 
-def tell(seats: int = SEATS) -> None:
-    """Print the times on a real MongoDB, with the seats of a whole crew announced in parts, and all in one unit."""
+def tell(seats: int = SEATS) -> bool:
+    """Print the times on a real MongoDB, with the seats of a whole crew announced in parts, and all in one unit.
+
+    Whether all were placed.
+    """
     with found_servers() as servers:
-        for chunk in (crews.CHUNK, seats):
-            asyncio.run(_measured(servers.mongo_url, seats, chunk))
+        placed = [asyncio.run(_measured(servers.mongo_url, seats, chunk)) for chunk in (crews.CHUNK, seats)]
+        return all(placed)
 
 
-async def _measured(mongo_url: str, seats: int, chunk: int) -> None:
+async def _measured(mongo_url: str, seats: int, chunk: int) -> bool:
     usual, crews.CHUNK = crews.CHUNK, chunk
     try:
         async with harness(service, mongo_url, database="bench_crews") as matching:
@@ -44,6 +47,7 @@ async def _measured(mongo_url: str, seats: int, chunk: int) -> None:
             f"crews: {seats} seats, {AT_ONCE} accept at a time: {accepting:.1f} s; the decision: {decided:.2f} s; "
             f"all announced, {chunk} a unit: {announcing:.1f} s; placed {made}, not placed {held}"
         )
+        return made == seats and not held
     finally:
         crews.CHUNK = usual
 

@@ -10,7 +10,7 @@ from deploy.local.found import found_servers
 from ops.reconcile import Report, reconcile
 from shared import clock
 from shared.testing import harness
-from tests.service.ops.conftest import Market
+from tests.service.market import Market
 from tests.service.ops.test_reconcile import Planted, at_ten_to_eight, keys
 
 WITHIN_SECONDS = 60.0

@@ -348,6 +348,23 @@ async def check_in_leads_to_an_offer(town: Town) -> float:
     return seconds
 
 
+async def offer_is_told_by_sms(town: Town) -> float:
+    """From the post to the SMS of its offer, with the provider."""
+    employer, phone = await town.employer(), town.people.worker(town.workers).phone
+    worker = await town.worker()
+    await worker.put("notify/contact", channel="sms", address=phone, language="zh", consent=True)
+    await town.check_in(worker)
+    before, since = len(await worker.texts(phone)), time.monotonic()
+    await town.post(employer)
+
+    async def told() -> bool:
+        return len(await worker.texts(phone)) > before
+
+    seconds = await until(told, since=since)
+    await town.leave(worker)
+    return seconds
+
+
 async def receipt_is_given(town: Town) -> float:
     worker = await town.worker()
     since = time.monotonic()
@@ -397,7 +414,9 @@ async def no_show_leads_to_an_offer(town: Town) -> float:
     await asyncio.sleep(due - time.monotonic() - 1)
     assert await gone(other, gig)
     seconds = await until(lambda: offer_of(other, gig), since=due)
-    await town.leave(other)
+    again = await offer_of(other, gig)
+    assert again is not None
+    await other.post(f"matching/offers/{again['offer_id']}/accept")  # or it is offered to the next one's people
     return seconds
 
 
@@ -444,6 +463,7 @@ PROMISES = (
     Promise("F4", "a full post leaves search", 5, full_post_leaves_search),
     Promise("F4", "an expired post leaves search, and its offers end", 5, expired_post_leaves_search),
     Promise("F6", "a refused employer's posts and offers go", 10, refused_employers_posts_go),
+    Promise("F8", "whoever wishes so is told of an offer by SMS", 5, offer_is_told_by_sms),
     Promise("F10", "a case has its receipt number", 1, receipt_is_given),
     Promise("F10", "a legal limit passes while rights is dead, and escalates", 60, passed_limit_escalates, OF_SLOW),
     Promise("F11", "a post is found from elsewhere", 5, post_is_found_elsewhere),

@@ -66,10 +66,10 @@ class Client:
 
     async def _new_code(self, phone: str) -> str:
         """Have a code sent, and read the SMS as its receiver does."""
-        before = len(await self._texts(phone))
+        before = len(await self.texts(phone))
         await self.post("identity/codes", phone=phone)
         for _ in range(200):
-            texts = await self._texts(phone)
+            texts = await self.texts(phone)
             if len(texts) > before:
                 break
             await asyncio.sleep(0.05)
@@ -89,7 +89,8 @@ class Client:
         self.account_id = tokens["account_id"]
         return self.account_id
 
-    async def _texts(self, phone: str) -> list[str]:
+    async def texts(self, phone: str) -> list[str]:
+        """What the local sink of SMS holds for a phone, the oldest first."""
         answer = await self._http.get(self._sms, params={"to": phone})
         answer.raise_for_status()
         body = answer.json()

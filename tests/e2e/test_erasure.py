@@ -208,19 +208,22 @@ async def test_nothing_of_who_was_erased_can_be_read_anywhere(whole_market: Stac
 
 @pytest.mark.parametrize("heard", ["first", "last"])
 async def test_a_projection_built_anew_brings_nobody_back(whole_market: Stack, story: Story, heard: str) -> None:
-    """Each service on an empty database, from the beginning of all topics, whether it hears of the erasure before all
-    else or after it."""
+    """On an empty database, from the beginning of all topics, whether the erasure is heard of before all else or after
+    it. (Posting and workers own what they know: what others say adds to that, and makes nothing of it.)"""
     said: dict[str, list[Letter]] = {}
     async for record in records(whole_market.kafka, [topic.name for topic in read()], {}):
         said.setdefault(record.topic, []).append(letter_of(record))
     people = story.worker.account_id, story.employer.account_id
     held = await documents(whole_market)
     known = 0
-    for name in SERVICES:
+    for name in ("identity", "matching", "rights", "notify"):
         service, environment = load(name), whole_market.environment(name)
         database, valkey = f"anew_{name}", environment["KUAIZHAO_VALKEY_URL"]
         async with harness(service, whole_market.mongo_url, database=database, valkey_url=valkey) as anew:
             anew.clock.now = datetime.now(UTC)
+            if name == "identity":  # which decided it, and hears of it from nobody: its keys are no projection
+                keys = await mongo(whole_market)["identity"]["_keys"].find({}).to_list()
+                await anew.runtime.store.db["_keys"].insert_many(keys)
             mine = [topic for topic in service.reactions.topics if topic in said]
             for topic in sorted(mine, key=lambda topic: (topic == AccountErased.topic) == (heard == "last")):
                 for partition in sorted({letter.partition for letter in said[topic]}):
@@ -231,7 +234,7 @@ async def test_a_projection_built_anew_brings_nobody_back(whole_market: Stack, s
             assert await anew.dead() == [], name
             rebuilt = await documents(whole_market, prefix="anew_")
             for person in people:
-                there = collections_of(f"anew_{name}", person, rebuilt)
+                there = {each for each in collections_of(f"anew_{name}", person, rebuilt) if not each.startswith("_")}
                 known += len(there)
                 assert there <= collections_of(name, person, held), (name, there)
             await anew.runtime.client.drop_database(database)

@@ -2,8 +2,9 @@
 
 import pytest
 
-from services.rights.store import Agreement, Case, Cover, Payment, Ratings, Shift, Timesheet
+from services.rights.store import Ability, Agreement, Case, Cover, Payment, Ratings, Shift, Timesheet
 from shared.contracts.identity import AccountErased
+from shared.contracts.workers import WorkerProfile, WorkerRegistered
 from shared.testing import Harness
 from tests.service.rights.placements import DISTRICT, EMPLOYER, WORKER, placement_made
 
@@ -86,3 +87,11 @@ async def test_an_export_has_the_records_and_not_what_the_other_side_says_in_con
     await rights.later(days=31)
     mine = (await rights.http.get("/me/export", headers=rights.as_("worker", WORKER))).json()["collections"]
     assert mine["ratings"][0]["by_employer"]["points"] == 1
+
+
+async def test_what_is_heard_of_somebody_after_the_erasure_brings_no_skills_back(rights: Harness) -> None:
+    await erase(rights)
+    profile = WorkerProfile(reach_m=5_000, floor_fen_per_hour=0, skills=("parcel-sorting",), revision=3)
+    for worker in (WORKER, "somebody-else"):
+        await rights.receives(WorkerRegistered(worker_id=worker, district=DISTRICT, profile=profile))
+    assert [known.id for known in await rights.all(Ability)] == ["somebody-else"]

@@ -365,10 +365,29 @@ async def gig_placements(
     gig_id: str, employer: Employer, unit: InUnit, limit: Limit = 20, after: After = None
 ) -> PlacementPage:
     """The placements of one of the caller's gigs, the newest first."""
-    gig = await unit.get(Gig, gig_id)
+    await _own_gig(unit, gig_id, employer)
+    return _page(await store.placements_where(unit, "gig_id", gig_id, after=after, limit=limit + 1), limit)
+
+
+@routes.post("/gigs/{gig_id}/backfill/end", status_code=204)
+async def end_backfill(gig_id: str, employer: Employer, unit: InUnit) -> None:
+    """Look no further for somebody in place of those who did not come: what is offered of these seats ends.
+
+    Nothing happens when nobody is looked for. If somebody else does not come either, the search begins anew.
+    """
+    gig = await _own_gig(unit, gig_id, employer)
+    if gig.backfill_until and unit.now < gig.backfill_until:
+        gig.backfill_until = unit.now
+        unit.save(gig)
+        unit.cancel_timer(deals.BACKFILL_END, gig.id)
+        await deals.end_backfill(unit, gig)
+
+
+async def _own_gig(unit: Unit, id: str, employer: Caller) -> Gig:
+    gig = await unit.get(Gig, id)
     if gig is None or gig.terms.employer_id != employer.id:
         raise Missing(GIG)
-    return _page(await store.placements_where(unit, "gig_id", gig_id, after=after, limit=limit + 1), limit)
+    return gig
 
 
 class CancellationView(BaseModel):

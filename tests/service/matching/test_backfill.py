@@ -102,6 +102,28 @@ async def test_what_nobody_took_is_gone_when_it_is_too_late(matching: Harness) -
     assert await matching.all(Seat) == []
 
 
+async def test_its_employer_ends_the_search_and_what_is_offered_ends_with_it(matching: Harness) -> None:
+    first = await not_come(matching)
+    await matching.receives(missed(first))
+    offer = await substitute(matching)
+    assert offer is not None
+
+    async def end(employer: str) -> int:
+        headers = matching.as_("employer", employer)
+        return (await matching.http.post("/gigs/gig-1/backfill/end", headers=headers)).status_code
+
+    assert await end("somebody else") == 404
+    assert (await run(matching)).retired == 0
+    assert await end(first.employer_id) == 204
+    assert await matching.all(Seat) == []
+    assert problem(await accept(matching, offer))[0] == 409
+    assert (await run(matching)).retired == 1
+    assert await substitute(matching, "worker-3") is None
+    assert await end(first.employer_id) == 204  # nobody is looked for: nothing happens
+    await matching.later(hours=3)
+    assert await matching.dead() == []
+
+
 async def test_who_cannot_be_there_in_time_is_not_asked(matching: Harness) -> None:
     first = await not_come(matching)
     await matching.receives(missed(first), checked_in("far", north_m=11_500, reach_m=50_000))

@@ -52,7 +52,7 @@ class Faults:
     def __post_init__(self) -> None:
         self._chance = random.Random(f"{self.seed}:faults")
         self._few = asyncio.Semaphore(AT_ONCE)
-        self._topics = [topic.name for topic in read() if not topic.name.endswith(".dead")]
+        self._partitions = {topic.name: topic.partitions for topic in read() if not topic.name.endswith(".dead")}
 
     async def run(self, plan: Sequence[Fault]) -> None:
         """Carry out a plan; ends when its last fault is over and everything that ended runs again."""
@@ -197,7 +197,7 @@ class Faults:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             consumer = AIOKafkaConsumer(
-                *self._topics,
+                *self._partitions,
                 bootstrap_servers=self.stack.kafka,
                 group_id=service,
                 enable_auto_commit=False,
@@ -225,9 +225,9 @@ class Faults:
     # --- what the log is fed with --------------------------------------------------------------------------------
 
     async def _poison(self, kind: str) -> None:
-        topic = self._chance.choice([name for name in self._topics if name != "rights.pay"])
+        topic = self._chance.choice([name for name in self._partitions if name != "rights.pay"])
         key, body, headers = poison(kind)
-        await self._send(topic, self._chance.randrange(12), key, body, headers)
+        await self._send(topic, self._chance.randrange(self._partitions[topic]), key, body, headers)
 
     async def _send(
         self, topic: str, partition: int, key: bytes | None, body: bytes | None, headers: Sequence[tuple[str, Any]]
@@ -254,7 +254,7 @@ class Faults:
         while True:
             with suppress(KafkaError, OSError):
                 consumer = AIOKafkaConsumer(
-                    *self._topics, bootstrap_servers=self.stack.kafka, auto_offset_reset="latest"
+                    *self._partitions, bootstrap_servers=self.stack.kafka, auto_offset_reset="latest"
                 )
                 try:
                     await consumer.start()

@@ -185,6 +185,8 @@ def caught_by(seed: str, root: Path, say: str) -> bool:
     )
     for line in found[:2]:
         print(f"    {line.removeprefix('chaos: ')}", flush=True)
+    if ended.returncode == 1 and not found:
+        print(f"    the run itself broke down: {ended.stderr[-3_000:]}", flush=True)
     return ended.returncode == 1 and bool(found)
 
 

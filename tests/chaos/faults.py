@@ -31,6 +31,8 @@ from tests.chaos.workload import Workload
 AT_ONCE = 4
 """So many links, disks and sleeping processes are in trouble at a time; kills come whenever they come."""
 PLANTED_SECONDS = 45.0
+HEARD_SECONDS = 60.0
+"""Whoever gave something back waits so long for an answer; one that never comes must not keep a run from its end."""
 ECHO_SECONDS, ECHOES_FROM = 0.25, 500
 POISONED = b"poison-"
 """How the keys of planted records begin, so that they are known again in the log."""
@@ -184,8 +186,15 @@ class Faults:
         """It commits and cannot publish, while people give back through it what others get from its twin: what the
         twin says must not stand in the log before what it has to say."""
         await self._ready(name)
-        with self._links(f"{name}>kafka", "refuse", 0):
-            await self.people.give_back(self.stack.url(name), seconds)
+        giving = asyncio.create_task(self.people.give_back(self.stack.url(name), seconds))
+        try:
+            with self._links(f"{name}>kafka", "refuse", 0):
+                await asyncio.wait({giving}, timeout=2 * seconds)
+            await asyncio.wait({giving}, timeout=HEARD_SECONDS)
+            if giving.done():
+                giving.result()
+        finally:
+            await end_tasks(giving)
 
     async def _flush(self) -> None:
         with suppress(RedisError, OSError):

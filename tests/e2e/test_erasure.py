@@ -218,7 +218,7 @@ async def test_a_projection_built_anew_brings_nobody_back(whole_market: Stack, s
     known = 0
     for name in ("identity", "matching", "rights", "notify"):
         service, environment = load(name), whole_market.environment(name)
-        database, valkey = f"anew_{name}", environment["KUAIZHAO_VALKEY_URL"]
+        database, valkey = f"anew_{heard}_{name}", environment["KUAIZHAO_VALKEY_URL"]
         async with harness(service, whole_market.mongo_url, database=database, valkey_url=valkey) as anew:
             anew.clock.now = datetime.now(UTC)
             if name == "identity":  # which decided it, and hears of it from nobody: its keys are no projection
@@ -232,9 +232,9 @@ async def test_a_projection_built_anew_brings_nobody_back(whole_market: Stack, s
                     await anew.runtime.delivery.deliver(fence, await anew.runtime.delivery.fence(fence), letters)
             await anew.later()
             assert await anew.dead() == [], name
-            rebuilt = await documents(whole_market, prefix="anew_")
+            rebuilt = await documents(whole_market, prefix=f"anew_{heard}_")
             for person in people:
-                there = {each for each in collections_of(f"anew_{name}", person, rebuilt) if not each.startswith("_")}
+                there = {each for each in collections_of(database, person, rebuilt) if not each.startswith("_")}
                 known += len(there)
                 assert there <= collections_of(name, person, held), (name, there)
             await anew.runtime.client.drop_database(database)

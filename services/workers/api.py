@@ -510,7 +510,7 @@ async def register(
         said_at=unit.now,
     )
     if kept := await unit.get(KeptBan, id_index):
-        worker.ban = kept.ban
+        worker.ban = kept.ban if unit.now < kept.gone_at else None
         unit.delete(kept)
     unit.save(worker)
     unit.publish(WorkerRegistered(worker_id=worker.id, district=worker.district, profile=worker.profile(unit.now)))
@@ -953,7 +953,9 @@ async def ban(worker_id: str, asked: BanDraft, clerk: Clerk, parts: InParts, uni
     presence = await unit.get(Presence, worker_id)
     if presence:
         end(presence, "expired", unit)
-    await audit(unit, clerk.id, "worker banned", worker_id=worker_id, reason=asked.reason, until=asked.until)
+    note = await parts.people.seal(asked.note, of=worker_id, field="ban-note")
+    facts = {"worker_id": worker_id, "reason": asked.reason, "until": asked.until, "note": note}
+    await audit(unit, clerk.id, "worker banned", **facts)
     return await BanView.of(worker, worker.ban, parts.people)
 
 
@@ -1034,7 +1036,8 @@ async def decide_appeal(
     made.state, made.reason = "upheld" if decision.upheld else "rejected", decision.reason
     made.decided_by, made.decided_at = clerk.id, unit.now
     unit.save(worker)
-    await audit(unit, clerk.id, "ban appeal decided", worker_id=worker_id, upheld=decision.upheld)
+    reason = await parts.people.seal(decision.reason, of=worker_id, field="ban-reason")
+    await audit(unit, clerk.id, "ban appeal decided", worker_id=worker_id, upheld=decision.upheld, reason=reason)
     return await BanView.of(worker, worker.ban, parts.people)
 
 

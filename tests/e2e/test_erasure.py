@@ -222,8 +222,8 @@ async def test_a_projection_built_anew_brings_nobody_back(whole_market: Stack, s
         async with harness(service, whole_market.mongo_url, database=database, valkey_url=valkey) as anew:
             anew.clock.now = datetime.now(UTC)
             if name == "identity":  # which decided it, and hears of it from nobody: its keys are no projection
-                keys = await mongo(whole_market)["identity"]["_keys"].find({}).to_list()
-                await anew.runtime.store.db["_keys"].insert_many(keys)
+                async with mongo(whole_market) as client:
+                    await anew.runtime.store.db["_keys"].insert_many(await client["identity"]["_keys"].find().to_list())
             mine = [topic for topic in service.reactions.topics if topic in said]
             for topic in sorted(mine, key=lambda topic: (topic == AccountErased.topic) == (heard == "last")):
                 for partition in sorted({letter.partition for letter in said[topic]}):

@@ -41,8 +41,7 @@ def whole(market: Market, notify: Harness) -> Market:
 async def worked(market: Market) -> str:
     """The placement of somebody who was hired for a day and worked it."""
     await verified(market.posting)
-    skills: dict[str, Any] = {"skills": [], "headcount": 1}
-    await post(market.posting, **skills)
+    await post(market.posting, skills=[], headcount=1)
     at_the_gate = {"districts": [CHANGSHA_COUNTY], "position": {"lat": 28.2453, "lon": 113.0803}, "station_id": None}
     assert (await people.register(market.workers, WORKER, accepts_automatically=True)).status_code == 201
     assert (await people.check_in(market.workers, WORKER, **at_the_gate)).status_code == 201

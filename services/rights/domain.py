@@ -78,14 +78,14 @@ def worked_minutes(shift: Period, started: datetime, ended: datetime) -> int:
 def amount_fen(pay: Pay, minutes: int, pieces: int, *, of_minutes: int | None = None) -> int:
     """What is owed, in fen: the day's amount, so much a piece, or minutes at an hour's rate.
 
-    A substitute has part of the day's amount, as its minutes are of the whole shift's (`of_minutes`). Parts of a rate
+    A day of which no minute was worked is not owed. A substitute has part of the day's amount, as its minutes are of the whole shift's (`of_minutes`). Parts of a rate
     are rounded to the nearest fen, and half a fen up, in whole numbers throughout.
     """
     match pay.unit:
         case PayUnit.day if of_minutes:
             return (2 * pay.amount_fen * minutes + of_minutes) // (2 * of_minutes)
         case PayUnit.day:
-            return pay.amount_fen
+            return pay.amount_fen if minutes else 0
         case PayUnit.piece:
             return pay.amount_fen * pieces
         case PayUnit.hour:

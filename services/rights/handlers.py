@@ -74,7 +74,7 @@ async def protect(event: PlacementMade, unit: Unit) -> None:
         unit.save(document)
     cancelled = await unit.get(Cancellation, placement)
     if cancelled:
-        _void(unit, cancelled, agreement, cover, shift)
+        await _void(unit, cancelled, agreement, cover, shift)
         return
     attendance.expect(unit, shift)
     unit.publish(
@@ -114,8 +114,8 @@ async def void(event: PlacementCancelled, unit: Unit) -> None:
     cover = await unit.get(Cover, placement)
     shift = await unit.get(Shift, placement)
     if agreement and cover and shift:
-        if not agreement.void_at and shift.status != "ended":
-            _void(unit, _cancellation(event), agreement, cover, shift)
+        if not agreement.void_at and not (shift.status == "ended" and shift.minutes):
+            await _void(unit, _cancellation(event), agreement, cover, shift)
     elif not await unit.get(Cancellation, placement):
         unit.save(_cancellation(event))
 
@@ -145,7 +145,7 @@ def _cancellation(event: PlacementCancelled) -> Cancellation:
     return Cancellation(id=event.placement_id, at=event.at, by=event.by, compensation_fen=event.compensation_fen)
 
 
-def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cover, shift: Shift) -> None:
+async def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cover, shift: Shift) -> None:
     agreement.void_at, agreement.void_by = cancelled.at, cancelled.by
     covers.withdraw(unit, cover, cancelled.at)
     unit.cancel_timer(attendance.NO_SHOW, shift.id)
@@ -153,6 +153,8 @@ def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover: Cove
         attendance.end(unit, shift, cancelled.at, automatic=True, compensation_fen=cancelled.compensation_fen)
     elif shift.status == "planned":
         shift.status = "cancelled"
+        attendance.compensate(unit, shift, cancelled.compensation_fen)
+    elif not await unit.get(Payment, shift.id):  # who had come early left again, before the shift began
         attendance.compensate(unit, shift, cancelled.compensation_fen)
     for document in (agreement, shift):
         unit.save(document)

@@ -538,6 +538,9 @@ def _papers(image: Image, report: Report) -> None:
         for said in image.of("placement-cancelled", "excuse-decided")
         if said.body.get("compensation_fen")
     }
+    worked = {said.subject for said in image.of("pay-due") if said.body["reason"] == "work"}
+    for id in worked & owed.keys():  # who ended the work before the cancellation was heard is paid for it instead
+        del owed[id]
     for id, fen in owed.items():
         report.same("lost", f"rights: compensation due of {id}", due.get(id, 0), fen)
     for id, shift in image.databases["rights"]["shifts"].items():
@@ -568,7 +571,7 @@ def _owed(shift: Row) -> int:
             length = (shift["period"]["end"] - shift["period"]["start"]).total_seconds() / 60
             return int(rate * shift["minutes"] / length + 0.5)
         case "day":
-            return rate
+            return rate if shift["minutes"] else 0
         case "piece":
             return rate * int(shift["pieces"])
         case _:

@@ -87,3 +87,27 @@ async def test_who_had_come_early_is_compensated_and_not_paid_for_no_work(
     if excused:
         await rights.receives(decided(8_000))
         assert len(await rights.published(PayDue)) == 1
+
+
+@pytest.mark.parametrize(("unit", "fen"), [(PayUnit.hour, 2_000), (PayUnit.day, 16_000)])
+async def test_who_had_come_early_and_left_is_compensated_too(rights: Harness, unit: PayUnit, fen: int) -> None:
+    """The employer cancels while somebody who ended before the shift began is still placed."""
+    await rights.receives(placement_made(unit=unit, amount_fen=fen))
+    rights.clock.advance(hours=1, minutes=50)
+    headers = rights.as_("worker", WORKER)
+    assert (await rights.http.post("/shifts/placement-1/start", headers=headers)).status_code == 200
+    assert (await rights.http.post("/shifts/placement-1/end", headers=headers)).json()["status"] == "ended"
+    assert await rights.published(PayDue) == []
+    await rights.receives(late(8_000, at=rights.clock.now + timedelta(minutes=5)))
+    assert [(due.amount_fen, due.reason) for due in await rights.published(PayDue)] == [(8_000, "cancellation")]
+
+
+async def test_who_worked_before_a_cancellation_was_heard_is_paid_for_it(rights: Harness) -> None:
+    await rights.receives(placement_made(unit=PayUnit.day, amount_fen=16_000))
+    rights.clock.advance(hours=2)
+    headers = rights.as_("worker", WORKER)
+    assert (await rights.http.post("/shifts/placement-1/start", headers=headers)).status_code == 200
+    rights.clock.advance(minutes=30)
+    assert (await rights.http.post("/shifts/placement-1/end", headers=headers)).status_code == 200
+    await rights.receives(late(8_000, at=rights.clock.now - timedelta(hours=1)))
+    assert [(due.amount_fen, due.reason) for due in await rights.published(PayDue)] == [(16_000, "work")]

@@ -137,6 +137,10 @@ def test_a_day_is_its_amount_and_pieces_are_counted() -> None:
     assert domain.amount_fen(Pay(amount_fen=35, unit=PayUnit.piece, mode=PayMode.same_day), 480, 412) == 14_420
 
 
+def test_a_day_without_a_minute_of_work_is_not_owed() -> None:
+    assert domain.amount_fen(Pay(amount_fen=20_000, unit=PayUnit.day, mode=PayMode.same_day), 0, 0) == 0
+
+
 # --- when pay is due -------------------------------------------------------------------------------------------------
 
 

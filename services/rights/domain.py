@@ -78,8 +78,9 @@ def worked_minutes(shift: Period, started: datetime, ended: datetime) -> int:
 def amount_fen(pay: Pay, minutes: int, pieces: int, *, of_minutes: int | None = None) -> int:
     """What is owed, in fen: the day's amount, so much a piece, or minutes at an hour's rate.
 
-    A day of which no minute was worked is not owed. A substitute has part of the day's amount, as its minutes are of the whole shift's (`of_minutes`). Parts of a rate
-    are rounded to the nearest fen, and half a fen up, in whole numbers throughout.
+    A day of which no minute was worked is not owed. A substitute has part of the day's amount, as its minutes are of
+    the whole shift's (`of_minutes`). Parts of a rate are rounded to the nearest fen, and half a fen up, in whole
+    numbers throughout.
     """
     match pay.unit:
         case PayUnit.day if of_minutes:

@@ -8,21 +8,28 @@ import json
 import smtplib
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-import httpx
+import orjson
+from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from yarl import URL
 
 from services.notify import push
 from shared import clock
 from shared.sending import Retry, check
 
 TIMEOUT_SECONDS = 5.0
+
+JSON = {"content-type": "application/json"}
 
 NAT64 = IPv6Network("64:ff9b::/96")
 """Addresses that a translator turns into one of IPv4 (RFC 6052)."""
@@ -44,15 +51,27 @@ class Channel(Protocol):
         """
 
 
+class Answer(NamedTuple):
+    """What a provider answered over HTTP."""
+
+    status: int
+    retry_after: str | None
+    body: bytes
+
+    @classmethod
+    def of(cls, said: ClientResponse, body: bytes = b"") -> Self:
+        return cls(said.status, said.headers.get("retry-after"), body)
+
+
 class SmsGateway:
     """An SMS provider over HTTP: POST {"to", "text", "idempotency_key"} to its address; any 2xx means taken."""
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, client: ClientSession) -> None:
         self._url, self._client = url, client
 
     async def send(self, address: str, text: str, idempotency_key: str) -> None:
         body = {"to": address, "text": text, "idempotency_key": idempotency_key}
-        _judge(await _post(self._client, self._url, json=body))
+        _judge(await _post(self._client, self._url, body))
 
 
 class VoiceGateway(SmsGateway):
@@ -68,7 +87,7 @@ class Webhook:
     Sent as `post_to_all` does. `local` lets tests use http and this machine. The client is one of `webhook_client`.
     """
 
-    def __init__(self, client: httpx.AsyncClient, *, local: bool = False) -> None:
+    def __init__(self, client: ClientSession, *, local: bool = False) -> None:
         self._client, self._local = client, local
 
     async def send(self, address: str, text: str, idempotency_key: str) -> None:
@@ -90,7 +109,7 @@ class WebPush:
     TTL_SECONDS = 3_600
     """How long a push service keeps it for a browser that is away: later it is in the list of messages anyway."""
 
-    def __init__(self, client: httpx.AsyncClient, sender: push.Sender, *, local: bool = False) -> None:
+    def __init__(self, client: ClientSession, sender: push.Sender, *, local: bool = False) -> None:
         self._client, self._sender, self._local = client, sender, local
 
     async def send(self, address: str, text: str, idempotency_key: str) -> None:
@@ -110,14 +129,14 @@ class WebPush:
             "urgency": "high",
         }
         answer = await post_to_all(self._client, endpoint, body, headers, local=self._local)
-        if answer.status_code in (404, 410):
+        if answer.status in (404, 410):
             raise Gone
         _judge(answer)
 
 
 async def post_to_all(
-    client: httpx.AsyncClient, where: str, body: bytes, headers: Mapping[str, str], *, local: bool
-) -> httpx.Response:
+    client: ClientSession, where: str, body: bytes, headers: Mapping[str, str], *, local: bool
+) -> Answer:
     """Post to an address that somebody named, without reading what its answer says. Raises `Retry` or `Rejected`.
 
     Only https, and only to addresses that the whole Internet reaches (IANA's special-purpose registries, by
@@ -126,29 +145,20 @@ async def post_to_all(
     http, and this machine.
     """
     try:
-        url = httpx.URL(where)
-    except httpx.InvalidURL:
+        url = URL(where)
+    except ValueError:
         raise Rejected from None
-    if url.scheme != "https" and not local:
+    if not url.host or url.scheme not in (("https", "http") if local else ("https",)):
         raise Rejected
-    ip = await _resolved(url.host, url.port or (443 if url.scheme == "https" else 80), local=local)
-    request = client.build_request(
-        "POST",
-        url.copy_with(host=ip),
-        content=body,
-        headers={**headers, "host": url.netloc.decode("ascii")},
-        extensions={"sni_hostname": url.host},
-        timeout=TIMEOUT_SECONDS,
-    )
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            answer = await client.send(request, stream=True, follow_redirects=False)
-            await answer.aclose()
-    except (TimeoutError, httpx.TimeoutException):
-        raise Retry("timeout") from None
-    except httpx.TransportError:
-        raise Retry("unreachable") from None
-    if answer.is_redirect:
+    async with _asking():
+        ip = await _resolved(url.host, url.port or 443, local=local)
+        whom = {**headers, "host": url.host_port_subcomponent or ""}
+        name = url.host if url.scheme == "https" else None
+        async with client.post(
+            url.with_host(ip), data=body, headers=whom, allow_redirects=False, server_hostname=name
+        ) as said:
+            answer = Answer.of(said)
+    if 300 <= answer.status < 400:
         raise Rejected
     return answer
 
@@ -165,11 +175,17 @@ async def _resolved(host: str, port: int, *, local: bool) -> str:
     return addresses[0]
 
 
-def webhook_client() -> httpx.AsyncClient:
+def provider_client() -> ClientSession:
+    """A client for the region's own providers, which keeps connections."""
+    return ClientSession(timeout=ClientTimeout(), cookie_jar=DummyCookieJar())
+
+
+def webhook_client() -> ClientSession:
     """A client without proxies, which would look names up anew, and with a connection for each post: one that is kept
     was made for another name at the same address.
     """
-    return httpx.AsyncClient(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+    connector = TCPConnector(force_close=True, limit=0)
+    return ClientSession(timeout=ClientTimeout(), cookie_jar=DummyCookieJar(), connector=connector)
 
 
 def may_post_to(url: str) -> bool:
@@ -212,12 +228,12 @@ class WeComRobot:
     asked too often. It knows no idempotency key: a message whose answer is lost may stand in the group twice.
     """
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, client: ClientSession) -> None:
         self._url, self._client = url, client
 
     async def send(self, address: str, text: str, idempotency_key: str) -> None:
         body = {"msgtype": "text", "text": {"content": text}}
-        code = _errcode(_answer_of(await _post(self._client, self._url, params={"key": address}, json=body)))
+        code = _errcode(_answer_of(await _post(self._client, self._url, body, key=address)))
         if code in (-1, 45009):
             raise Retry("busy")
         if code != 0:
@@ -250,7 +266,7 @@ class WeChat:
     """The account, its secret, its list of addresses, its template or its rights are not as they should be."""
 
     def __init__(
-        self, url: str, client: httpx.AsyncClient, *, app_id: str, secret: str, template: str, field: str, link: str
+        self, url: str, client: ClientSession, *, app_id: str, secret: str, template: str, field: str, link: str
     ) -> None:
         self._url, self._client = url.rstrip("/"), client
         self._app = {"grant_type": "client_credential", "appid": app_id, "secret": secret}
@@ -280,8 +296,7 @@ class WeChat:
 
     async def _send(self, message: Mapping[str, Any], token: str) -> int:
         where = f"{self._url}/cgi-bin/message/template/send"
-        answer = _answer_of(await _post(self._client, where, params={"access_token": token}, json=message))
-        return _errcode(answer)
+        return _errcode(_answer_of(await _post(self._client, where, message, access_token=token)))
 
     async def _access_token(self, instead_of: str = "") -> str:
         """The token, asked for when there is none, it runs out or is the one that was not taken."""
@@ -293,18 +308,18 @@ class WeChat:
             return self._token
 
     async def _ask_for_token(self, **how: bool) -> None:
-        answer = _answer_of(await _post(self._client, f"{self._url}/cgi-bin/stable_token", json={**self._app, **how}))
+        answer = _answer_of(await _post(self._client, f"{self._url}/cgi-bin/stable_token", {**self._app, **how}))
         token, lasts = answer.get("access_token"), answer.get("expires_in")
         if not (isinstance(token, str) and token and isinstance(lasts, int)):
             raise Retry("busy" if _errcode(answer) in self.BUSY else "misconfigured")
         self._token, self._until = token, clock.now() + timedelta(seconds=max(0, lasts - self.EARLY_SECONDS))
 
 
-def _answer_of(answer: httpx.Response) -> dict[str, Any]:
+def _answer_of(answer: Answer) -> dict[str, Any]:
     """What Tencent answers, whose HTTP status is 200 also for a no. Raises `Retry` or `Rejected`."""
     _judge(answer)
     try:
-        said = answer.json()
+        said = orjson.loads(answer.body)
     except ValueError:
         raise Retry("broken") from None
     if not isinstance(said, dict):
@@ -370,16 +385,36 @@ class Smtp:
             server.send_message(message)
 
 
-async def _post(client: httpx.AsyncClient, url: httpx.URL | str, **request: Any) -> httpx.Response:
+async def _post(client: ClientSession, url: str, body: Mapping[str, Any], **query: str) -> Answer:
+    """Post JSON to a provider, and read its answer. Raises `Retry`."""
+    data, proxy = orjson.dumps(body), _proxy_to(url)
+    async with (
+        _asking(),
+        client.post(url, params=query, data=data, headers=JSON, proxy=proxy, allow_redirects=False) as said,
+    ):
+        return Answer.of(said, await said.read())
+
+
+@cache
+def _proxy_to(url: str) -> str | None:
+    """The proxy that the environment names for an address (https_proxy, no_proxy); aiohttp would look each time."""
+    parts = urlsplit(url)
+    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
+
+
+@asynccontextmanager
+async def _asking() -> AsyncIterator[None]:
+    """For so long an answer is waited for; raises `Retry` when there is none."""
     try:
-        return await client.post(url, timeout=TIMEOUT_SECONDS, follow_redirects=False, **request)
-    except httpx.TimeoutException:
+        async with asyncio.timeout(TIMEOUT_SECONDS):
+            yield
+    except TimeoutError:
         raise Retry("timeout") from None
-    except httpx.TransportError:
+    except ClientError:
         raise Retry("unreachable") from None
 
 
-def _judge(answer: httpx.Response) -> None:
+def _judge(answer: Answer) -> None:
     """Returns when a message was taken. Raises `Retry` or `Rejected`."""
-    if not check(answer.status_code, answer.headers.get("retry-after")):
+    if not check(answer.status, answer.retry_after):
         raise Rejected

@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-import httpx
 import structlog
+from aiohttp import ClientSession
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 
 from services.notify import push
 from services.notify.channels import (
-    TIMEOUT_SECONDS,
     Channel,
     Gone,
     Rejected,
@@ -23,6 +22,7 @@ from services.notify.channels import (
     WebPush,
     WeChat,
     WeComRobot,
+    provider_client,
     webhook_client,
 )
 from services.notify.domain import Via
@@ -53,6 +53,10 @@ RECEIPTED: frozenset[Via] = frozenset({"sms", "voice"})
 """The channels whose providers say that a message arrived, where they have been given a token to say it with."""
 
 
+MARK_SECONDS = 0.1
+"""A transaction a message would cost more than sending it."""
+
+
 class Sender:
     """Sends deliveries through their channels; `claim` and `deliver` are one round."""
 
@@ -80,7 +84,7 @@ class Sender:
         return await self._store.transact(take)
 
     async def deliver(self, claimed: Sequence[Delivery]) -> None:
-        """Send what was claimed side by side, and mark what has ended while the rest goes on."""
+        """Send what was claimed side by side; what has ended is marked together, whatever the rest still waits for."""
         unit = self._store.reading()
         for kind in (Contact, PersonKey):
             await unit.load(kind, [delivery.person_id for delivery in claimed])
@@ -88,7 +92,7 @@ class Sender:
         sending = {asyncio.create_task(self._send(delivery, unit)) for delivery in claimed}
         try:
             while sending:
-                ended, sending = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+                ended, sending = await asyncio.wait(sending, timeout=MARK_SECONDS)
                 await self._mark([end for end in (task.result() for task in ended) if end])
         finally:
             await end_tasks(*sending)
@@ -198,7 +202,7 @@ class _End:
     gone: Sequence[str] = ()
 
 
-def channels_of(settings: Settings, client: httpx.AsyncClient, to_webhooks: httpx.AsyncClient) -> dict[Via, Channel]:
+def channels_of(settings: Settings, client: ClientSession, to_webhooks: ClientSession) -> dict[Via, Channel]:
     """The channels that this region has: those whose provider's address is set, and those that need none."""
     channels: dict[Via, Channel] = {
         "sms": SmsGateway(settings.sms_url, client),
@@ -224,5 +228,5 @@ def channels_of(settings: Settings, client: httpx.AsyncClient, to_webhooks: http
 
 
 async def send_forever(runtime: Runtime) -> None:
-    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client, webhook_client() as to_webhooks:
+    async with provider_client() as client, webhook_client() as to_webhooks:
         await Sender(runtime, channels_of(runtime.settings, client, to_webhooks)).run()

@@ -1,9 +1,16 @@
 from collections.abc import AsyncIterator
 
-import httpx
 import pytest
 
-from services.notify.channels import SmsGateway, Smtp, VoiceGateway, Webhook, WeComRobot, webhook_client
+from services.notify.channels import (
+    SmsGateway,
+    Smtp,
+    VoiceGateway,
+    Webhook,
+    WeComRobot,
+    provider_client,
+    webhook_client,
+)
 from services.notify.sender import Sender
 from shared.testing import Harness
 from tests.service.notify.post import PostOffice, post_office
@@ -24,14 +31,14 @@ async def office() -> AsyncIterator[PostOffice]:
 
 @pytest.fixture
 async def sender(notify: Harness, sink: Sink) -> AsyncIterator[Sender]:
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         yield Sender(notify.runtime, {"sms": SmsGateway(sink.url, client)})
 
 
 @pytest.fixture
 async def every(notify: Harness, sink: Sink, office: PostOffice) -> AsyncIterator[Sender]:
     """A sender with all channels; those over HTTP end at the sink, and webhooks may be on this machine."""
-    async with httpx.AsyncClient() as client, webhook_client() as to_webhooks:
+    async with provider_client() as client, webhook_client() as to_webhooks:
         yield Sender(
             notify.runtime,
             {

@@ -1,16 +1,36 @@
 """Each channel outside: what it is asked, once for each message, and what it is never asked."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
 import socket
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from aiohttp import ClientSession, TCPConnector
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import SecretStr
 
-from services.notify.channels import Channel, Rejected, Smtp, Webhook, WeComRobot, open_to_all, webhook_client
+from services.notify.channels import (
+    Channel,
+    Rejected,
+    Smtp,
+    Webhook,
+    WeComRobot,
+    open_to_all,
+    provider_client,
+    webhook_client,
+)
 from services.notify.sender import Sender, channels_of
 from services.notify.store import Contact, Delivery
 from shared import clock
@@ -207,26 +227,63 @@ async def test_a_name_that_leads_to_a_private_address_is_refused_when_it_is_look
     assert [failed.reason for failed in await notify.published(DeliveryFailed)] == ["rejected"]
 
 
-async def test_the_connection_goes_to_the_address_that_was_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[httpx.Request] = []
+@pytest.mark.parametrize(("certified", "taken"), [("hooks.example.org", True), ("127.0.0.1", False)])
+async def test_the_connection_goes_to_the_address_that_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certified: str, taken: bool
+) -> None:
+    """And is one with whom the name was meant: its certificate is for the name, whatever the address."""
     lookups = []
 
     def look_up(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
         lookups.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("1.1.1.1", port))]
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        asked.append(request)
-        return httpx.Response(200)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
-        await Webhook(client).send(f"https://hooks.example.org/x?y=1#{SECRET}", "text", "key")
-    [request] = asked
+    server, client = tls(certified, tmp_path)
+    async with listening(server) as (port, heads), client:
+        sent = Webhook(client, local=True).send(f"https://hooks.example.org:{port}/x?y=1#{SECRET}", "text", "key")
+        with nullcontext() if taken else pytest.raises(Retry, match="unreachable"):
+            await sent
     assert lookups == ["hooks.example.org"]
-    assert str(request.url) == "https://1.1.1.1/x?y=1"
-    assert request.headers["host"] == "hooks.example.org"
-    assert request.extensions["sni_hostname"] == "hooks.example.org"
+    if taken:
+        assert heads[0].startswith("POST /x?y=1 HTTP/1.1\r\n")
+        assert f"\r\nhost: hooks.example.org:{port}\r\n" in heads[0].lower()
+    else:
+        assert heads == []
+
+
+@asynccontextmanager
+async def listening(context: ssl.SSLContext) -> AsyncIterator[tuple[int, list[str]]]:
+    """A server over TLS that takes everything: its port, and the heads of what it was asked."""
+    heads: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heads.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        yield server.sockets[0].getsockname()[1], heads
+
+
+def tls(name: str, folder: Path) -> tuple[ssl.SSLContext, ClientSession]:
+    """A server's side with a certificate of its own for the name, and a client that believes it."""
+    key, subject = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    other = x509.IPAddress(ip_address(name)) if name[0].isdigit() else x509.DNSName(name)
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number(), now, now + LEASE * 100)
+        .add_extension(x509.SubjectAlternativeName([other]), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    pem = folder / "server.pem"
+    pem.write_bytes(secret + certificate.public_bytes(Encoding.PEM))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(pem)
+    believes = ssl.create_default_context(cadata=certificate.public_bytes(Encoding.PEM).decode())
+    return server, ClientSession(connector=TCPConnector(ssl=believes, force_close=True))
 
 
 async def test_a_redirect_is_not_followed(notify: Harness, every: Sender, sink: Sink) -> None:
@@ -255,7 +312,7 @@ async def test_a_robot_says_in_its_answer_whether_it_took_a_message(
     sink: Sink, code: int, error: type[Exception]
 ) -> None:
     sink.says = f'{{"errcode": {code}}}'.encode()
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         with pytest.raises(error):
             await WeComRobot(sink.url, client).send(ROBOT, "text", "key")
     assert sink.asked == [{"msgtype": "text", "text": {"content": "text"}}]
@@ -303,7 +360,7 @@ async def test_a_kind_takes_the_channels_that_the_person_said(notify: Harness, s
 
 async def test_a_region_has_the_channels_whose_provider_is_set(notify: Harness) -> None:
     settings = notify.runtime.settings
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         assert set(channels_of(settings, client, client)) == {"sms", "webhook", "wecom", "push"}
         more = {"voice_url": "http://127.0.0.1:1/voice", "smtp_url": SecretStr("smtp://127.0.0.1:1")}
         whole = settings.model_copy(update=more)

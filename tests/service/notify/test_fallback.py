@@ -3,11 +3,10 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 from pydantic import SecretStr
 
-from services.notify.channels import SmsGateway, VoiceGateway
+from services.notify.channels import SmsGateway, VoiceGateway, provider_client
 from services.notify.sender import Sender
 from services.notify.store import Delivery
 from shared.contracts.matching import OfferMade, PlacementMade
@@ -65,7 +64,7 @@ async def test_a_message_that_the_provider_refuses_is_read_over_the_phone(
 @pytest.mark.usefixtures("placed")
 async def test_a_provider_that_is_down_gives_way_within_a_minute(notify: Harness, sink: Sink) -> None:
     begun = notify.clock.now
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         sender = Sender(
             notify.runtime,
             {"sms": SmsGateway("http://127.0.0.1:1/sms", client), "voice": VoiceGateway(sink.url, client)},
@@ -174,7 +173,7 @@ async def test_senders_killed_on_the_way_leave_one_message_of_each_channel(
     notify: Harness, every: Sender, sink: Sink, dying: Any
 ) -> None:
     """The SMS is not receipted, so both go out; a kill behind either adds nothing."""
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         if dying == "voice":
             await send(every)
             notify.clock.advance(seconds=40)

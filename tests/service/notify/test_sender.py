@@ -3,14 +3,13 @@
 import asyncio
 from datetime import timedelta
 
-import httpx
 import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
 from services.notify import channels
-from services.notify.channels import SmsGateway
+from services.notify.channels import SmsGateway, provider_client
 from services.notify.sender import Sender
 from services.notify.store import Delivery
 from shared import clock
@@ -92,7 +91,7 @@ async def test_a_provider_that_fails_is_asked_again_after_a_pause(
 async def test_a_provider_that_cannot_be_reached_is_asked_again(notify: Harness, sink: Sink) -> None:
     await reach(notify)
     await notify.receives(said(PlacementMade))
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         nobody = Sender(notify.runtime, {"sms": SmsGateway("http://127.0.0.1:1/sms", client)})
         assert await send(nobody) == 1
         notify.clock.advance(seconds=2)
@@ -203,7 +202,7 @@ async def test_a_sender_killed_between_send_and_mark_sends_again_and_the_phone_r
 ) -> None:
     await reach(notify)
     await notify.receives(said(PlacementMade))
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         dying = Sender(notify.runtime, {"sms": DyingGateway(sink.url, client)})
         with pytest.raises(Killed):
             await send(dying)
@@ -257,7 +256,7 @@ async def test_a_failure_nobody_foresaw_is_tried_again_when_its_lease_ends(notif
     await reach(notify)
     await reach(notify, EMPLOYER, "+8619900000002")
     await notify.receives(said(PlacementMade))
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         sender = Sender(notify.runtime, {"sms": StumblingGateway(sink.url, client)})
         assert await send(sender) == 2
         assert len(sink.passed_on) == 1
@@ -300,7 +299,7 @@ async def test_two_senders_share_the_work_and_send_each_once(notify: Harness, se
     await reach(notify)
     offers = [said(OfferMade, offer_id=f"offer-{n}", expires_at=clock.now() + timedelta(hours=1)) for n in range(40)]
     await notify.receives(*offers)
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         other = Sender(notify.runtime, {"sms": SmsGateway(sink.url, client)})
         rounds = await asyncio.gather(*(send(one) for one in (sender, other, sender, other)))
     assert sum(rounds) == 40

@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-import httpx
 import pytest
 import uvicorn
 from starlette.applications import Starlette
@@ -14,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.notify.channels import Channel, Rejected, WeChat
+from services.notify.channels import Channel, Rejected, WeChat, provider_client
 from services.notify.sender import Sender, channels_of
 from services.notify.store import Delivery
 from shared.contracts.matching import PlacementMade
@@ -94,7 +93,7 @@ Making = Callable[..., Channel]
 
 @pytest.fixture
 async def make(account: Account) -> AsyncIterator[Making]:
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
 
         def make(secret: str = "secret", link: str = "") -> Channel:  # noqa: S107 - a test's
             return WeChat(
@@ -211,7 +210,7 @@ async def test_who_does_not_follow_is_told_by_the_next_channel(
 
 async def test_a_region_without_an_account_has_no_such_channel(notify: Harness) -> None:
     settings = notify.runtime.settings
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         assert "wechat" not in channels_of(settings, client, client)
         settings.wechat_app_id = "app"
         assert "wechat" in channels_of(settings, client, client)

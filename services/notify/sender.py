@@ -30,6 +30,7 @@ from services.notify.store import (
     Contact,
     Delivery,
     Message,
+    alert_spreads,
     deliveries_due,
     keep_or_delete,
     load_with_contexts,
@@ -53,6 +54,9 @@ RECEIPTED: frozenset[Via] = frozenset({"sms", "voice"})
 """The channels whose providers say that a message arrived, where they have been given a token to say it with."""
 
 
+ALERT_FIRST = timedelta(seconds=10)
+"""For so long sending waits for an alert, in which it should be with everybody (F45)."""
+
 MARK_SECONDS = 0.1
 """A transaction a message would cost more than sending it."""
 
@@ -71,9 +75,14 @@ class Sender:
         await send_in_lanes(self.claim, self.deliver)
 
     async def claim(self) -> list[Delivery]:
-        """Take deliveries that are due; nobody else takes them before the lease ends."""
+        """Take deliveries that are due; nobody else takes them before the lease ends.
+
+        None while an alert goes into people's lists: the last of those is to have it before the first has an SMS.
+        """
 
         async def take(unit: Unit) -> list[Delivery]:
+            if await alert_spreads(unit, since=unit.now - ALERT_FIRST):
+                return []
             due = await put_off_in_quiet_hours(unit, await deliveries_due(unit, AT_ONCE))
             for delivery in due:
                 delivery.attempts += 1

@@ -232,7 +232,7 @@ class Alert(Document):
     """
 
     collection = "alerts"
-    indexes: ClassVar = [IndexModel("until")]
+    indexes: ClassVar = [IndexModel("until"), IndexModel("at")]
 
     kind: AlertKind
     district: str
@@ -378,3 +378,10 @@ async def people_told(unit: Unit, alert: Alert, after: str, limit: int) -> list[
     """Who was told of an alert, by id, beginning behind one."""
     query = {"refs.alert_id": alert.id, "kind": "alert-raised", "person_id": {"$gt": after}}
     return [each.person_id for each in await unit.find(Message, query, sort=[("person_id", 1)], limit=limit)]
+
+
+async def alert_spreads(unit: Unit, since: datetime) -> bool:
+    """Whether an alert that was raised after `since` is not yet in the list of everybody near it."""
+    recent = await unit.find(Alert, {"at": {"$gt": since}})
+    ours = {"_id": {"$in": [f"alert:{alert.id}" for alert in recent]}, "due_at": {"$lte": unit.now}}
+    return bool(recent) and await unit.db["_timers"].find_one(ours, session=unit.session) is not None

@@ -146,6 +146,33 @@ async def take_back(notify: Harness, alert: str, districts: tuple[str, ...] = ("
 
 
 @f45
+@pytest.mark.parametrize("stuck", [False, True])
+async def test_an_alert_is_in_everybodys_list_before_anybody_has_it_outside(
+    notify: Harness, sender: Sender, monkeypatch: pytest.MonkeyPatch, stuck: bool
+) -> None:
+    """Nor is anything else sent meanwhile; but for ten seconds at most, whatever keeps the alert."""
+    monkeypatch.setattr(broadcast, "AT_ONCE", 1)
+    for worker in ("a-first", "b-second"):
+        await reach(notify, worker, language="en")
+        await notify.receives(*check_in(notify, worker, cell()))
+    await warn(notify)
+    await notify.runtime.timers.fire_due()
+    assert await warned(notify) == ["a-first"]
+    assert await send(sender) == 0
+    if stuck:
+        notify.clock.advance(seconds=9, microseconds=999_999)
+        assert await send(sender) == 0
+        notify.clock.advance(microseconds=1)
+        assert await send(sender) == 1
+    else:
+        await notify.runtime.timers.fire_due()
+        assert await send(sender) == 0
+        await notify.runtime.timers.fire_due()
+        assert await warned(notify) == ["a-first", "b-second"]
+        assert await send(sender) == 2
+
+
+@f45
 async def test_a_withdrawn_alert_is_taken_back_from_whom_it_had_reached(
     notify: Harness, sender: Sender, sink: Sink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -159,6 +186,7 @@ async def test_a_withdrawn_alert_is_taken_back_from_whom_it_had_reached(
     assert await warned(notify) == ["a-has-it", "b-waits"]
     unit = notify.runtime.store.db["deliveries"]
     await unit.update_one({"person_id": "b-waits"}, {"$set": {"due_at": notify.clock.now + timedelta(minutes=1)}})
+    notify.clock.advance(seconds=10)
     assert await send(sender) == 1
     for _ in range(2):
         answer = await take_back(notify, alert)

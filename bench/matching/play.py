@@ -35,7 +35,6 @@ class Worth(NamedTuple):
 
 
 def worth(trace: Trace, rules: Rules) -> Worth:
-    rules = rules.model_copy(update={"near_m": 1_000_000})  # that far people wait a little is no limit of others
     first = np.maximum(trace.posted[:, None], trace.arrives)
     gigs, people = trace.at(first)
     found = engine._worth(gigs, replace(people, waited_s=np.zeros_like(first)), rules)

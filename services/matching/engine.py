@@ -33,6 +33,7 @@ BLOCK_PAIRS = 200_000
 WEEK_MINUTES = 7 * 24 * 60 + 1
 """More than is left of any cap."""
 TIERS = 3
+MOST_DOUBLED = 30
 
 
 class _Rows:
@@ -148,7 +149,9 @@ def match(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rul
     """The offers of one window. `refused` holds (gig, person) rows that are not offered again, shape (n, 2).
 
     Each open seat gets its first offer before any gets a second, and none more than `rules.exposure`. At most
-    `rules.offers_per_window` offers come of one window, one a person.
+    `rules.offers_per_window` offers come of one window, one a person. All pairs are planned, and those are offered
+    that are near: whoever is planned for what is far is kept for it, and so is its seat, until the next window plans
+    anew.
     """
     draw = np.random.default_rng(seed)
     gig_order, person_order = _drawn(gigs.ids, draw), _drawn(people.ids, draw)
@@ -177,15 +180,17 @@ def match(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rul
             found.append(np.stack([np.full_like(gig, layer), -score[gig, person].astype(np.int64), gig, person]))
     rows = np.concatenate([np.empty((4, 0), np.int64), *found], axis=1)
     layer_, minus, gig, person = rows[:, np.lexsort(rows[::-1])]
-    worth = _worth(gigs.at(gig), people.at(person), rules)
+    the_gigs, the_people = gigs.at(gig), people.at(person)
+    worth = _worth(the_gigs, the_people, rules)
+    now = _within(the_gigs, circle_m(gigs, people, rules)[person], worth.distance_m, rules)
     return Offers(
-        gig_order[gig],
-        person_order[person],
-        layer_,
-        -minus,
-        worth.distance_m.astype(np.int64),
-        worth.fit,
-        worth.hardship,
+        gig_order[gig[now]],
+        person_order[person[now]],
+        layer_[now],
+        -minus[now],
+        worth.distance_m[now].astype(np.int64),
+        worth.fit[now],
+        worth.hardship[now],
     )
 
 
@@ -229,7 +234,6 @@ def _hard_rules(gigs: Gigs, people: People, distance: Floats, rules: Rules) -> d
     """Which pairs each hard rule lets be, by the rule's name."""
     return {
         "reach": distance <= people.reach_m,
-        "circle": (distance <= circle_m(people, rules)) | (gigs.lead_s <= 60 * rules.soon_minutes),
         "way": distance * 60 <= gigs.lead_s * rules.travel_m_per_minute,
         "pay": gigs.pay >= people.floor,
         "tags": ~(people.refuses & gigs.tags).any(axis=-1),
@@ -237,9 +241,20 @@ def _hard_rules(gigs: Gigs, people: People, distance: Floats, rules: Rules) -> d
     }
 
 
-def circle_m(people: People, rules: Rules) -> Floats:
-    """Within how many metres of people a gig is offered that does not start soon; it grows as they wait."""
-    circle: Floats = rules.near_m + rules.widen_m_per_minute * people.waited_s / 60
+def _within(gigs: Gigs, circle_m: Floats, distance: Floats, rules: Rules) -> Flags:
+    """Whether a gig starts soon, or lies in a person's circle."""
+    within: Flags = (distance <= circle_m) | (gigs.lead_s <= 60 * rules.soon_minutes)
+    return within
+
+
+def circle_m(gigs: Gigs, people: People, rules: Rules) -> Floats:
+    """Within how many metres of each person a gig is offered that does not start soon.
+
+    It doubles as they wait, and is the greater the fewer people and open seats the window has.
+    """
+    there = len(people.ids) + int(gigs.seats.sum())
+    near_m = rules.near_m * max(1.0, rules.crowd / max(1, there))
+    circle: Floats = near_m * np.exp2(np.minimum(people.waited_s / (60 * rules.double_minutes), MOST_DOUBLED))
     return circle
 
 
@@ -274,7 +289,10 @@ def short_of(caps: Caps, gig: int, person: int) -> Ints:
 
 
 class Judged(NamedTuple):
-    """What the engine makes of one pair. `barred`: the hard rules against it; `score` is what it is worth without."""
+    """What the engine makes of one pair.
+
+    `barred`: the hard rules against it, or `circle` where it is only too far yet; `score` is what it is worth without.
+    """
 
     barred: tuple[str, ...]
     score: int
@@ -296,6 +314,9 @@ def judge(
         barred.append("hours")
     if ((refused[:, 0] == gig) & (refused[:, 1] == person)).any():
         barred.append("refused")
+    circle = circle_m(gigs, people, rules)[[person]]
+    if not barred and not _within(one, circle, worth.distance_m, rules)[0]:
+        barred.append("circle")
     return Judged(tuple(barred), int(worth.total[0]), int(worth.distance_m[0]), float(worth.fit[0]))
 
 

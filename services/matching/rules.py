@@ -143,7 +143,8 @@ class Rules(Figures):
     days_without: Share
     long_without_days: Annotated[int, Field(ge=1, le=DAYS_KEPT)]
     near_m: Annotated[int, Field(ge=0)]
-    widen_m_per_minute: Annotated[int, Field(ge=1)]
+    crowd: Annotated[int, Field(ge=1)]
+    double_minutes: Annotated[int, Field(ge=1)]
     soon_minutes: Annotated[int, Field(ge=0)]
     far_m: Annotated[int, Field(ge=100)]
     long_wait_minutes: Annotated[int, Field(ge=1)]
@@ -161,6 +162,12 @@ class Rules(Figures):
     cancellation: Cancellation
     backfill: Backfill
     attendance: Attendance
+
+    @model_validator(mode="after")
+    def _no_substitute_waits(self) -> Self:
+        if self.soon_minutes < self.backfill.arrive_minutes:
+            raise ValueError(f"soon_minutes must be at least backfill.arrive_minutes, {self.backfill.arrive_minutes}")
+        return self
 
     @property
     def offer_stands(self) -> timedelta:

@@ -16,7 +16,7 @@ from shared.contracts.posting import GigTerms
 from shared.unit import Unit
 
 EVERYWHERE_M = 10_000_000
-"""A circle that holds everything: who asks what fits is not made to wait for what is far."""
+"""Farther than anybody goes."""
 
 
 class Wishes(NamedTuple):
@@ -64,7 +64,7 @@ async def for_worker(
         gigs = (await store.gigs(unit, seats)).values()
         open_ = [gig for gig in gigs if gig.takes(unit.now) and wishes.fits(gig.terms)]
         if open_:
-            rules = (await store.RULES.of(unit, district)).model_copy(update={"near_m": EVERYWHERE_M})
+            rules = await store.RULES.of(unit, district)
             seen = await snapshot.of(unit, open_, [row], known, rules, seats=seats, offers={})
             found += _best(seen, rules, seats, limit)
     return sorted(found, key=lambda each: (-each.score, each.gig.id))[:limit]
@@ -93,7 +93,7 @@ class Fitting(NamedTuple):
 
 async def for_employer(unit: Unit, terms: GigTerms, district: str) -> Fitting:
     """How many people who wait in a district would fit a gig of these terms. Nobody is named."""
-    rules = (await store.RULES.of(unit, district)).model_copy(update={"near_m": EVERYWHERE_M})
+    rules = await store.RULES.of(unit, district)
     waiting, known = await snapshot.who_waits(unit, district, rules)
     people: list[dict[str, Any]] = [row for row in waiting if snapshot.is_free(row["at"], known.get(row["worker_id"]))]
     if not people:

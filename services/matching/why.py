@@ -84,9 +84,9 @@ TEXTS = {
         "得分相同的抽签决定（种子 {seed}）。",
     ),
     "all-elsewhere": Text(
-        "You could have done it, and it made no new offer in that round: as many were open as its seats allow, or you "
-        "were offered another gig.",
-        "您符合条件。该岗位本轮没有发出新的邀约：未答复的邀约已达上限，或您收到了其他岗位的邀约。",
+        "You could have done it, and it made no new offer in that round: as many were open as its seats allow, its "
+        "seats were kept for people whom nothing else fits, or you were offered another gig.",
+        "您符合条件。该岗位本轮没有发出新的邀约：未答复的邀约已达上限，席位留给了只适合该岗位的人员，或您收到了其他岗位的邀约。",
     ),
     "offered": Text(
         "You were offered it: it is {distance_m} m from where you waited, your score was {score} of at most {most}.",
@@ -182,7 +182,7 @@ def _facts(
 ) -> dict[str, list[Because]]:
     """What there is to say of every hard rule of the engine for one pair."""
     gigs, people, caps = seen.gigs, seen.people, seen.caps
-    circle_m = int(engine.circle_m(people, window.rules)[person])
+    circle_m = int(engine.circle_m(gigs, people, window.rules)[person])
     way = {
         "lead_minutes": max(0, int(gigs.lead_s[gig]) // 60),
         "way_minutes": -(-distance_m // window.rules.travel_m_per_minute),

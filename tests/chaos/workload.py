@@ -265,6 +265,8 @@ class Workload:
         nobody: dict[str, Any] = {"reliability": {"worker": {"suspensions": []}, "employer": {"suspensions": []}}}
         change = {"changes": nobody, "replaces": 0, "reason": "a run in which people cancel all the time"}
         await operator.do("set-rules", "PUT", "rights/rules/country", change)
+        change = {"changes": {"near_m": 3_000}, "replaces": 0, "reason": "a run of minutes, in which nobody waits long"}
+        await operator.do("set-rules", "PUT", "matching/rules/country", change)
         few = asyncio.Semaphore(8)
 
         async def one(make: Coroutine[Any, Any, App], to: list[App]) -> None:

@@ -207,4 +207,4 @@ async def generous(market: Market) -> str:
         at=clock.now(),
     )
     await market.db["rules"].insert_one(version.to_mongo())
-    return f"default-3+{DISTRICT}.1"
+    return f"default-4+{DISTRICT}.1"

@@ -140,7 +140,7 @@ async def test_a_later_start_moves_the_seats_with_it(matching: Harness) -> None:
 async def test_of_two_check_ins_of_one_worker_the_later_counts(matching: Harness) -> None:
     await matching.receives(checked_in(north_m=0, checkin="first"))
     matching.clock.advance(minutes=5)
-    await matching.receives(checked_in(north_m=1000, checkin="second"), posted())
+    await matching.receives(checked_in(north_m=400, checkin="second"), posted())
     assert (await run(matching)).offers == 1
     (offer,) = await matching.all(Offer)
     assert offer.presence_id == f"second:{FURONG}"

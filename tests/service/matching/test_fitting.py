@@ -156,7 +156,7 @@ async def test_a_change_is_in_force_in_the_next_window_also_for_the_offer_in_han
     matching: Harness, change: dict[str, Any]
 ) -> None:
     able: dict[str, Any] = {"skills": ("sorting",)}
-    await matching.receives(posted(skills=("sorting",)), checked_in(north_m=1000, **able))
+    await matching.receives(posted(skills=("sorting",)), checked_in(north_m=400, **able))
     await run(matching)
     offer = await offer_of(matching)
     await matching.receives(changed(**able | change))

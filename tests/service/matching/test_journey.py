@@ -35,7 +35,7 @@ async def test_a_gig_and_a_check_in_lead_to_an_offer_and_an_acceptance_to_a_plac
     outcome = await run(matching)
     assert (outcome.offers, outcome.placements) == (1, 0)
     (said,) = await matching.published(OfferMade)
-    assert (said.gig_id, said.worker_id, said.weights) == ("gig-1", "worker-1", "default-3")
+    assert (said.gig_id, said.worker_id, said.weights) == ("gig-1", "worker-1", "default-4")
     assert said.expires_at - said.made_at == timedelta(seconds=60)
     assert said.terms == terms()
 
@@ -70,7 +70,7 @@ async def test_an_offer_carries_its_reasons_with_their_figures(matching: Harness
     assert figures["distance-m"] == pytest.approx(900, abs=250)
     assert (figures["pay-fen-per-hour"], figures["waited-s"]) == (2500, 1800)
     assert figures["fit"] == pytest.approx(2 / 3, abs=1e-4)
-    assert figures["hardship"] == 0.04
+    assert figures["hardship"] == 0.02
 
 
 async def test_who_accepts_automatically_is_placed_in_the_window(matching: Harness) -> None:

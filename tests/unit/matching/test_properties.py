@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from services.matching import engine
 from services.matching.engine import Busy
 from services.matching.rules import Rules
-from tests.unit.matching.test_engine import G, P, World, arrays, fits, match, rules, some_rules, worlds
+from tests.unit.matching.test_engine import G, P, Pair, World, arrays, fits, match, rules, some_rules, unhurried, worlds
 
 DAY = 24
 EXACT = rules()
@@ -169,11 +169,55 @@ def test_a_thousandth_of_a_second_is_an_overlap(before_ms: int, after_ms: int) -
 
 @pytest.mark.parametrize(
     ("waited_s", "lead_s", "offered"),
-    [(599, 3601, False), (600, 3601, True), (0, 3601, False), (0, 3600, True)],
+    [(1199, 3601, False), (1200, 3601, True), (0, 3601, False), (0, 3600, True)],
     ids=["a second too early", "the circle is there", "just came, starts later", "just came, starts soon"],
 )
 def test_a_later_gig_is_offered_in_a_circle_that_grows(waited_s: int, lead_s: int, offered: bool) -> None:
-    by = rules(near_m=2000, widen_m_per_minute=200, soon_minutes=60)
+    """Twice doubled, a kilometre is four."""
+    by = rules(near_m=1000, crowd=1, double_minutes=10, soon_minutes=60)
     gigs, people, busy, caps, refused = arrays(World([G("gig", north_m=4000)], [P("person", waited_s=waited_s)]))
     gigs = dataclasses.replace(gigs, lead_s=np.array([lead_s]))
     assert bool(len(engine.match(gigs, people, busy, caps, refused, by, 1).gig)) == offered
+
+
+@pytest.mark.parametrize(("others", "offered"), [(0, True), (3, True), (4, False), (50, False)])
+def test_in_a_quiet_market_nobody_is_made_to_wait(others: int, offered: bool) -> None:
+    """Ten people and seats are a crowd here: of five, circles are twice as large."""
+    by = rules(near_m=1000, crowd=10, soon_minutes=60)
+    far = [P(f"p{number}", reach_m=0, north_m=-5000) for number in range(others)]
+    found = match(World([G("gig", north_m=2000, start=3)], [P("person"), *far]), by)
+    assert [pair.person for pair in found] == ["person"] * offered
+
+
+@pytest.mark.feature("F16")
+def test_a_seat_is_kept_for_somebody_far_whom_nothing_else_fits() -> None:
+    """Who is between the two is kept for the other one, and has it when their circle is there."""
+    gigs = [G("near", start=3), G("far", north_m=3000, start=3)]
+    between, beside = P("between", north_m=1000, reach_m=2500), P("beside", north_m=-1500, reach_m=2000)
+    by = rules(exposure=1, near_m=1500, crowd=1, double_minutes=10)
+    assert [(pair.gig, pair.person) for pair in match(World(gigs, [between]), by)] == [("near", "between")]
+    assert [(pair.gig, pair.person) for pair in match(World(gigs, [between, beside]), by)] == [("near", "beside")]
+    waited = dataclasses.replace(between, waited_s=600)
+    assert {(pair.gig, pair.person) for pair in match(World(gigs, [waited, beside]), by)} == {
+        ("far", "between"),
+        ("near", "beside"),
+    }
+
+
+@pytest.mark.feature("F16")
+@unhurried
+@given(worlds(), some_rules, st.integers(0, 5_000), st.integers(1, 60))
+def test_what_is_offered_is_what_of_the_plan_is_near_or_starts_soon(
+    world: World, by: Rules, near_m: int, double_minutes: int
+) -> None:
+    gigs = {gig.id: gig for gig in world.gigs}
+    people = {person.id: person for person in world.people}
+
+    def due(pair: Pair) -> bool:
+        gig, person = gigs[pair.gig], people[pair.person]
+        circle = near_m * 2 ** (person.waited_s / 60 / double_minutes)
+        return gig.start <= 2 or abs(gig.north_m - person.north_m) <= circle
+
+    circle = {"near_m": near_m, "crowd": 1, "double_minutes": double_minutes}
+    patient = by.model_copy(update=circle | {"soon_minutes": 120})
+    assert match(world, patient) == [pair for pair in match(world, by) if due(pair)]

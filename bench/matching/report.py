@@ -21,6 +21,9 @@ POLICIES = {
 UNSEEN = (5, 6, 7, 8)
 """Seeds of traces that nobody looked at when the weights were chosen."""
 
+WITHIN = 0.03
+"""How much more than the optimum may be lost, as a share of what that gains."""
+
 FILLED_FIRST = 1000.0
 """More than any sum of scores could make up for one seat that stays empty, as in the engine."""
 
@@ -63,21 +66,21 @@ def played(kind: Kind, seed: int, rules: Rules) -> dict[str, Figures]:
     pairs = worth(market, rules)
     gain_h = gains_h(market, pairs, rules)
     optimum = clairvoyant(market, pairs.possible, gain_h)
-    most_h = _sum(gain_h, optimum)
-    most_score = _sum(pairs.score, clairvoyant(market, pairs.possible, FILLED_FIRST + pairs.score))
+    most_h = hours(gain_h, optimum)
+    most_score = hours(pairs.score, clairvoyant(market, pairs.possible, FILLED_FIRST + pairs.score))
 
     def figures(found: Pairs) -> Figures:
-        gained, people = _sum(gain_h, found), [person for _, person in found]
+        gained, people = hours(gain_h, found), [person for _, person in found]
         has = np.isin(np.arange(len(market.arrives)), people)
         hard = market.people.tier > 0
         return Figures(
             fill=len(found) / market.seats,
-            way_m=_sum(pairs.distance_m, found) / len(found),
+            way_m=hours(pairs.distance_m, found) / len(found),
             in_difficulty=float(has[hard].mean()),
             others=float(has[~hard].mean()),
             cost_h=market.seats * market.shift_h - gained,
             cost_gap=1 - gained / most_h,
-            score_gap=1 - _sum(pairs.score, found) / most_score,
+            score_gap=1 - hours(pairs.score, found) / most_score,
         )
 
     return {
@@ -87,7 +90,8 @@ def played(kind: Kind, seed: int, rules: Rules) -> dict[str, Figures]:
     }
 
 
-def _sum(figures: Floats, pairs: Pairs) -> float:
+def hours(figures: Floats, pairs: Pairs) -> float:
+    """The sum of what each pair gains."""
     gigs, people = np.array(pairs, np.int64).reshape(-1, 2).T
     return float(figures[gigs, people].sum())
 
@@ -130,10 +134,19 @@ def claims(all_played: Played) -> list[str]:
         )
     gaps = [found["engine"].cost_gap for found in traces]
     said.append(
-        f"Against the clairvoyant optimum: cost within 3 % in {sum(gap <= 0.03 for gap in gaps)} of {len(gaps)} "
+        f"Against the clairvoyant optimum: cost within 3 % in {sum(gap <= WITHIN for gap in gaps)} of {len(gaps)} "
         f"traces, {np.mean(gaps):.1%} in the mean, {max(gaps):.1%} at worst."
     )
     return said
+
+
+def kept(all_played: Played) -> bool:
+    """Whether the engine costs no more than either of the others, and is within 3 % of the optimum, in every trace."""
+    return all(
+        found["engine"].cost_gap <= WITHIN
+        and all(found["engine"].cost_h <= found[other].cost_h for other in ("grab", "nearest"))
+        for found in all_played.values()
+    )
 
 
 def unseen(rules: Rules, seeds: Iterable[int] = UNSEEN) -> str:
@@ -144,7 +157,7 @@ def unseen(rules: Rules, seeds: Iterable[int] = UNSEEN) -> str:
             market = trace(kind, seed)
             pairs = worth(market, rules)
             gain_h, most_h = gains_h(market, pairs, rules), market.seats * market.shift_h
-            costs.append({name: most_h - _sum(gain_h, found) for name, found in decided(market, pairs, rules).items()})
+            costs.append({name: most_h - hours(gain_h, found) for name, found in decided(market, pairs, rules).items()})
     return f"In {len(costs)} other traces, by which no weight was chosen: " + "; ".join(
         f"against {POLICIES[other]} it {_costs(costs, 'engine', other)}, without the bonus it "
         f"{_costs(costs, 'no bonus', other)}"

@@ -41,18 +41,19 @@ def keys(findings: Iterable[Any]) -> set[Key]:
 
 async def people_come(market: Market, names: Iterable[str], *, automatic: bool) -> None:
     """Workers check in where the gigs are, and one window sees to them."""
-    come = [checked_in(name, district=CHANGSHA_COUNTY, accepts_automatically=automatic) for name in names]
+    able: dict[str, Any] = {"accepts_automatically": automatic, "floor_fen_per_hour": 0}
+    come = [checked_in(name, district=CHANGSHA_COUNTY, **able) for name in names]
     await market.matching.receives(*(each.model_copy(update={"cell": THERE}) for each in come))
     await run(market.matching, CHANGSHA_COUNTY)
 
 
 async def at_ten_to_eight(market: Market) -> None:
     """A market that is whole: placements, shifts that began and ended, pay, offers in hand, people who wait."""
-    day: dict[str, Any] = {"skills": [], "pay": {"amount_fen": 18_000, "unit": "day", "mode": "same-day"}}
-    best = day | {"pay": day["pay"] | {"amount_fen": 90_000}}
+    usual: dict[str, Any] = {"skills": [], "pay": {"amount_fen": 180, "unit": "piece", "mode": "same-day"}}
+    best = usual | {"pay": {"amount_fen": 90_000, "unit": "day", "mode": "same-day"}}
     await verified(market.posting)
     for _ in range(GIGS):
-        await post(market.posting, headcount=SEATS, **day)
+        await post(market.posting, headcount=SEATS, **usual)
     await market.flow()
     await people_come(market, (f"worker-{n:03}" for n in range(PLACED)), automatic=True)
     await market.flow()
@@ -63,8 +64,8 @@ async def at_ten_to_eight(market: Market) -> None:
     market.advance(hours=1, minutes=50)
     for n, shift in enumerate((await market.rights.all(Shift))[:4]):
         as_worker = market.rights.as_("worker", shift.parties.worker_id)
-        for step in ("start", "end") if n < 2 else ("start",):
-            answer = await market.rights.http.post(f"/shifts/{shift.id}/{step}", headers=as_worker)
+        for step, body in (("start", None), ("end", {"pieces": 7}))[: 2 if n < 2 else 1]:
+            answer = await market.rights.http.post(f"/shifts/{shift.id}/{step}", json=body, headers=as_worker)
             assert answer.status_code == 200
     await post(market.posting, headcount=1, hiring="confirm", **best)
     await market.flow()

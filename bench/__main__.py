@@ -2,9 +2,10 @@
 
 import sys
 
-from bench import burst, crews, drift, matching, promises, screening, search, told
+from bench import burst, crews, drift, matching, promises, reactions, screening, search, told
 
 if __name__ == "__main__":
     screening.tell()
+    reactions.tell()  # an aim, and no promise of features.md yet
     kept = [each.tell() for each in (matching, burst, told, crews, search, drift, promises)]
     sys.exit(not all(kept))

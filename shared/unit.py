@@ -210,6 +210,12 @@ class Unit:
     def cancel_timer(self, name: str, subject: str) -> None:
         self._timers[f"{name}:{subject}"] = None
 
+    async def timer_due(self, name: str, subjects: Iterable[str]) -> bool:
+        """Whether timer `name` of any of these subjects is due and its reaction not yet done."""
+        ids = [f"{name}:{subject}" for subject in subjects]
+        due = {"_id": {"$in": ids}, "due_at": {"$lte": self.now}}
+        return bool(ids) and await self.db["_timers"].find_one(due, session=self.session) is not None
+
     def nudge(self, name: str) -> None:
         """Wake this process's own loops when the unit has committed. May be lost, so a loop also looks by itself."""
         self.nudged.add(name)

@@ -66,21 +66,21 @@ def played(kind: Kind, seed: int, rules: Rules) -> dict[str, Figures]:
     pairs = worth(market, rules)
     gain_h = gains_h(market, pairs, rules)
     optimum = clairvoyant(market, pairs.possible, gain_h)
-    most_h = hours(gain_h, optimum)
-    most_score = hours(pairs.score, clairvoyant(market, pairs.possible, FILLED_FIRST + pairs.score))
+    most_h = total(gain_h, optimum)
+    most_score = total(pairs.score, clairvoyant(market, pairs.possible, FILLED_FIRST + pairs.score))
 
     def figures(found: Pairs) -> Figures:
-        gained, people = hours(gain_h, found), [person for _, person in found]
+        gained, people = total(gain_h, found), [person for _, person in found]
         has = np.isin(np.arange(len(market.arrives)), people)
         hard = market.people.tier > 0
         return Figures(
             fill=len(found) / market.seats,
-            way_m=hours(pairs.distance_m, found) / len(found),
+            way_m=total(pairs.distance_m, found) / len(found),
             in_difficulty=float(has[hard].mean()),
             others=float(has[~hard].mean()),
             cost_h=market.seats * market.shift_h - gained,
             cost_gap=1 - gained / most_h,
-            score_gap=1 - hours(pairs.score, found) / most_score,
+            score_gap=1 - total(pairs.score, found) / most_score,
         )
 
     return {
@@ -90,8 +90,8 @@ def played(kind: Kind, seed: int, rules: Rules) -> dict[str, Figures]:
     }
 
 
-def hours(figures: Floats, pairs: Pairs) -> float:
-    """The sum of what each pair gains."""
+def total(figures: Floats, pairs: Pairs) -> float:
+    """The sum of these figures over pairs."""
     gigs, people = np.array(pairs, np.int64).reshape(-1, 2).T
     return float(figures[gigs, people].sum())
 
@@ -157,7 +157,7 @@ def unseen(rules: Rules, seeds: Iterable[int] = UNSEEN) -> str:
             market = trace(kind, seed)
             pairs = worth(market, rules)
             gain_h, most_h = gains_h(market, pairs, rules), market.seats * market.shift_h
-            costs.append({name: most_h - hours(gain_h, found) for name, found in decided(market, pairs, rules).items()})
+            costs.append({name: most_h - total(gain_h, found) for name, found in decided(market, pairs, rules).items()})
     return f"In {len(costs)} other traces, by which no weight was chosen: " + "; ".join(
         f"against {POLICIES[other]} it {_costs(costs, 'engine', other)}, without the bonus it "
         f"{_costs(costs, 'no bonus', other)}"

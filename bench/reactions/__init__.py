@@ -82,9 +82,7 @@ async def _say(kafka: str, events: int) -> None:
         sent = []
         for _ in range(events):
             id = f"counter-{chance.randrange(COUNTERS)}"
-            event = Counted(
-                counter_id=id, by=chance.randint(1, 9), at=clock.now(), text="到件分拣，提供饮水和手套。" * 8
-            )
+            event = Counted(counter_id=id, by=chance.randint(1, 9), at=clock.now(), text=TEXT)
             row = outbox_row(event, clock.new_id(), 1, "bench", clock.now(), {})
             headers = [(name, value.encode()) for name, value in row.headers.items()]
             sent.append(await producer.send(row.topic, row.body, key=row.key, headers=headers))

@@ -134,6 +134,8 @@ class Offers:
     distance_m: Ints
     fit: Floats
     hardship: Floats
+    full: bool
+    """The plan has as many pairs as one window may: there may be more to offer."""
 
 
 class _Worth(NamedTuple):
@@ -149,9 +151,8 @@ def match(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rul
     """The offers of one window. `refused` holds (gig, person) rows that are not offered again, shape (n, 2).
 
     Each open seat gets its first offer before any gets a second, and none more than `rules.exposure`. At most
-    `rules.offers_per_window` offers come of one window, one a person. All pairs are planned, and those are offered
-    that are near: whoever is planned for what is far is kept for it, and so is its seat, until the next window plans
-    anew.
+    `rules.offers_per_window` pairs are planned in one window, one a person, and those of them are offered that are
+    near: whoever is planned for what is far is kept for it, and so is its seat, until the next window plans anew.
     """
     draw = np.random.default_rng(seed)
     gig_order, person_order = _drawn(gigs.ids, draw), _drawn(people.ids, draw)
@@ -191,6 +192,7 @@ def match(gigs: Gigs, people: People, busy: Busy, caps: Caps, refused: Ints, rul
         worth.distance_m[now].astype(np.int64),
         worth.fit[now],
         worth.hardship[now],
+        int(given.sum()) >= rules.offers_per_window,
     )
 
 

@@ -114,7 +114,7 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
             METRICS.time_to_offer.labels(district).observe(offer.delay_ms / 1000)
         if placement and placement.status == "placed":
             deals.measure(placement)
-    more = bool(made) and (seen.cut or len(wanted) >= rules.offers_per_window)
+    more = bool(made) and (seen.cut or offers.full)
     return Outcome(len(made), sum(placement is not None for _, placement in made), retired, more, rules)
 
 

@@ -383,5 +383,4 @@ async def people_told(unit: Unit, alert: Alert, after: str, limit: int) -> list[
 async def alert_spreads(unit: Unit, since: datetime) -> bool:
     """Whether an alert that was raised after `since` is not yet in the list of everybody near it."""
     recent = await unit.find(Alert, {"at": {"$gt": since}})
-    ours = {"_id": {"$in": [f"alert:{alert.id}" for alert in recent]}, "due_at": {"$lte": unit.now}}
-    return bool(recent) and await unit.db["_timers"].find_one(ours, session=unit.session) is not None
+    return await unit.timer_due("alert", [alert.id for alert in recent])

@@ -154,7 +154,7 @@ async def _void(unit: Unit, cancelled: Cancellation, agreement: Agreement, cover
     elif shift.status == "planned":
         shift.status = "cancelled"
         attendance.compensate(unit, shift, cancelled.compensation_fen)
-    elif not await unit.get(Payment, shift.id):  # who had come early left again, before the shift began
+    elif not await unit.get(Payment, shift.id):  # it ended before it began, or was missed: no work
         attendance.compensate(unit, shift, cancelled.compensation_fen)
     for document in (agreement, shift):
         unit.save(document)

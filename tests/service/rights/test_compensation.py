@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from shared.contracts.matching import ExcuseDecided, PlacementCancelled
-from shared.contracts.rights import PayConfirmed, PayDue, PayOverdue
+from shared.contracts.rights import PayConfirmed, PayDue, PayOverdue, ShiftMissed
 from shared.contracts.terms import PayUnit
 from shared.testing import Harness
 from tests.service.rights.placements import MORNING, WORKER, placement_cancelled, placement_made
@@ -111,3 +111,12 @@ async def test_who_worked_before_a_cancellation_was_heard_is_paid_for_it(rights:
     assert (await rights.http.post("/shifts/placement-1/end", headers=headers)).status_code == 200
     await rights.receives(late(8_000, at=rights.clock.now - timedelta(hours=1)))
     assert [(due.amount_fen, due.reason) for due in await rights.published(PayDue)] == [(16_000, "work")]
+
+
+async def test_who_was_taken_for_missing_is_compensated_too(rights: Harness) -> None:
+    """Nobody came, since the worker had heard of the cancellation before rights did."""
+    await rights.receives(placement_made())
+    await rights.later(hours=2, minutes=10)
+    assert len(await rights.published(ShiftMissed)) == 1
+    await rights.receives(late(8_000))
+    assert [(due.amount_fen, due.reason) for due in await rights.published(PayDue)] == [(8_000, "cancellation")]

@@ -204,6 +204,18 @@ def test_a_seat_is_kept_for_somebody_far_whom_nothing_else_fits() -> None:
     }
 
 
+def test_a_plan_that_is_cut_says_so_also_when_what_it_keeps_is_not_offered() -> None:
+    """Two of three pairs are planned, and the far one is not offered: there is more to do all the same."""
+    far = G("far", north_m=5000, start=3), P("far", north_m=-5000, reach_m=20_000)
+    here = [(G(f"g{n}", start=3), P(f"p{n}", reach_m=1000)) for n in range(2)]
+    world = World([far[0], *(gig for gig, _ in here)], [far[1], *(person for _, person in here)])
+    by = rules(exposure=1, near_m=1000, crowd=1, offers_per_window=2)
+    offers = [engine.match(*arrays(world), by, seed) for seed in range(20)]
+    assert {each.gig.size for each in offers} == {1, 2}
+    assert all(each.full for each in offers)
+    assert not engine.match(*arrays(world), by.model_copy(update={"offers_per_window": 4}), 1).full
+
+
 @pytest.mark.feature("F16")
 @unhurried
 @given(worlds(), some_rules, st.integers(0, 5_000), st.integers(1, 60))

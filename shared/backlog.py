@@ -6,7 +6,7 @@ from typing import Any
 
 from shared import clock
 from shared.telemetry import METRICS
-from shared.unit import Database
+from shared.unit import OLDEST_FIRST, Database
 
 KINDS = ("unreadable", "refused", "failed", "parked")
 
@@ -27,7 +27,7 @@ async def backlog(db: Database) -> Backlog:
     """What waits in one service's database now."""
     now = clock.now()
     due = {"due_at": {"$lte": now}}
-    oldest = await db["_outbox"].find_one({}, {"at": 1}, sort=[("at", 1)])
+    oldest = await db["_outbox"].find_one({}, {"at": 1}, sort=OLDEST_FIRST)
     first = await db["_timers"].find_one(due, {"due_at": 1}, sort=[("due_at", 1)])
     counted = await (await db["_dead"].aggregate([{"$group": {"_id": "$kind", "n": {"$sum": 1}}}])).to_list()
     fuse: dict[str, Any] | None = await db["_fuses"].find_one({})

@@ -1,4 +1,4 @@
-"""The service's end of Kafka: FastStream brings batches and sends messages; what they mean is `shared.delivery`'s.
+"""The service's end of Kafka: FastStream brings batches, aiokafka takes them; what they mean is `shared.delivery`'s.
 
 Acknowledgement is the database's fence, not Kafka's offset, which is committed now and then so that tools can show lag.
 """
@@ -7,12 +7,12 @@ import asyncio
 import re
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
@@ -40,6 +40,10 @@ SESSION_MS = 10_000
 HEARTBEAT_MS = 2_000
 HAND_OVER_SECONDS = 20.0
 STUCK_SECONDS = 120.0
+REQUEST_MS = 10_000
+BATCH_BYTES = 512 * 1024
+"""Of one record batch before it is compressed; a broker takes 1 MiB."""
+
 FUSE_SECONDS = 1.0
 BOUNDS_SECONDS = 20.0
 
@@ -68,13 +72,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         self.broker = KafkaBroker(
             kafka,
             client_id=service,
-            acks="all",
-            enable_idempotence=False,
-            linger_ms=2,
-            max_batch_size=128 * 1024,
-            max_request_size=2 * 1024 * 1024,
-            compression_type="lz4",
-            request_timeout_ms=10_000,
+            request_timeout_ms=REQUEST_MS,
             graceful_timeout=drain_seconds,
             allow_auto_create_topics=False,
             ack_policy=AckPolicy.MANUAL,
@@ -83,6 +81,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             decoder=_decode,
             logger=None,
         )
+        self._producer: AIOKafkaProducer | None = None
         self._subscriber = (
             self.broker.subscriber(
                 *reactions.topics,
@@ -109,6 +108,17 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         """Connect; raises when Kafka cannot be reached."""
         await _someone_listens(self._kafka)
         await self.fuse.look()
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=self._kafka,
+            client_id=self._service,
+            acks="all",
+            enable_idempotence=False,
+            max_batch_size=BATCH_BYTES,
+            max_request_size=2 * 1024 * 1024,
+            compression_type="lz4",
+            request_timeout_ms=REQUEST_MS,
+        )
+        await self._producer.start()
         await self.broker.start()
         if self._subscriber:
             self._chores = asyncio.create_task(self._report_forever())
@@ -123,12 +133,43 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             async with asyncio.timeout(within):
                 async with self._busy:
                     await self._commit()
-                await self.broker.stop()
+                await self.leave()
         except TimeoutError:
             log.warning("kafka: closed without an answer from the broker")
 
-    async def send(self, row: OutboxRow, headers: dict[str, str]) -> None:
-        await self.broker.publish(row.body, row.topic, key=row.key or None, headers=headers, correlation_id=row.id)
+    async def leave(self) -> None:
+        """Close what is connected, also after a start that came to nothing."""
+        try:
+            await self.broker.stop()
+        finally:
+            if self._producer:
+                await self._producer.stop()
+                self._producer = None
+
+    async def places(self, rows: Sequence[OutboxRow]) -> Mapping[str, TopicPartition]:
+        producer = self._connected()
+        partitions = {topic: sorted(await producer.partitions_for(topic)) for topic in {row.topic for row in rows}}
+        keys = {(row.topic, row.key): 0 for row in rows}
+        for topic, key in keys:
+            keys[topic, key] = _PARTITIONER(key or None, partitions[topic], partitions[topic])
+        return {row.id: TopicPartition(row.topic, keys[row.topic, row.key]) for row in rows}
+
+    async def send(self, place: TopicPartition, rows: Sequence[OutboxRow]) -> int:
+        producer = self._connected()
+        batch, fitting = producer.create_batch(), 0
+        for row in rows:
+            headers = [(name, value.encode()) for name, value in row.headers.items()]
+            if batch.append(timestamp=None, key=row.key or None, value=row.body, headers=headers) is None:
+                break
+            fitting += 1
+        batch.close()
+        await (await producer.send_batch(batch, place.topic, partition=place.partition))
+        return fitting
+
+    def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            raise ConnectionError("not connected to Kafka")
+        return self._producer
 
     async def reachable(self) -> bool:
         return bool(await self.broker.ping(timeout=3.0))

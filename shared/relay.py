@@ -2,41 +2,57 @@
 
 A row is deleted when Kafka has acknowledged it, so a crash in between publishes it twice; the inbox of each reader
 takes the second away. What is never allowed is a later event of an aggregate before an earlier one: with every row go
-all earlier rows of its stream that still stand in the outbox, whoever wrote them, and a stream's rows go one after
-another. The same holds for the streams that a row says it comes after.
+all earlier rows of its stream that still stand in the outbox, whoever wrote them. The same holds for the streams that a
+row says it comes after. Kafka keeps a batch of one partition whole and in order, so rows go in rounds of one batch for
+each partition, and what must be in the log after a row of another partition waits for the next round.
 """
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterable
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import structlog
-from opentelemetry import propagate
-from opentelemetry.trace import SpanKind, Tracer
+from opentelemetry.trace import Tracer
 from pymongo.errors import PyMongoError
 
 from shared import clock
 from shared.faults import fault_point
 from shared.lease import Lease
 from shared.tasks import end_tasks
-from shared.telemetry import METRICS, span_from
-from shared.unit import Database, OutboxRow, Unit
+from shared.telemetry import METRICS, publishing
+from shared.unit import OLDEST_FIRST, Database, OutboxRow, Unit
 
 log = structlog.get_logger()
 
 ROWS_AT_ONCE = 1_000
 WAITING_AT_MOST = 20_000
+STREAMS_REMEMBERED = 50_000
+"""So many streams of which is known what stands in the log, so that nobody need ask for it."""
+
 SWEEP_SECONDS = 1.0
 SWEEP_OLDER_THAN = timedelta(seconds=2)
 
 
-class Producer(Protocol):
-    """Sends one message and returns when every in-sync replica has it; raises when that is not known."""
+Place = Hashable
+"""A partition, as its producer names it."""
 
-    async def send(self, row: OutboxRow, headers: dict[str, str]) -> None: ...
+
+class Producer(Protocol):
+    """Kafka, as the relay needs it."""
+
+    async def places(self, rows: Sequence[OutboxRow]) -> Mapping[str, Place]:
+        """The partition of each row, by the row's id."""
+        ...
+
+    async def send(self, place: Place, rows: Sequence[OutboxRow]) -> int:
+        """Send as many of these rows as one batch holds, and say how many, when every in-sync replica has them.
+
+        Raises when that is not known. Rows of one place are never sent by two calls at a time.
+        """
+        ...
 
 
 class Relay:
@@ -46,6 +62,7 @@ class Relay:
         self._db, self._producer, self._service, self._tracer = db, producer, service, tracer
         self._lease = Lease(db, "sweeper")
         self._waiting: dict[str, OutboxRow] = {}
+        self._said: dict[str, int] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -96,48 +113,65 @@ class Relay:
             self._idle.set()
 
     async def _publish(self, rows: Iterable[OutboxRow]) -> None:
-        streams = await self._with_what_goes_before(list(rows))
-        sending: dict[str, asyncio.Task[None]] = {}
-        async with asyncio.TaskGroup() as group:
-            for stream, numbered in streams.items():
-                sending[stream] = group.create_task(self._publish_stream(numbered, sending))
-        published = [row.id for numbered in streams.values() for row in numbered.values()]
+        """Publish rows and what goes before them. What could be published is gone when this raises."""
+        waiting = await self._with_what_goes_before(list(rows))
+        places = await self._producer.places(waiting)
+        published: list[str] = []
+        errors: list[BaseException] = []
+        while waiting and not errors:
+            batches, waiting = one_round(waiting, places)
+            sent = [self._send(place, batch) for place, batch in batches.items()]
+            outcomes = await asyncio.gather(*sent, return_exceptions=True)
+            for batch, outcome in zip(batches.values(), outcomes, strict=True):
+                if isinstance(outcome, BaseException):
+                    errors.append(outcome)
+                else:
+                    self._remember(batch[:outcome])
+                    published += [row.id for row in batch[:outcome]]
+                    waiting += batch[outcome:]
         fault_point("after_publish_before_delete", bool(published))
-        await self._db["_outbox"].delete_many({"_id": {"$in": published}})
+        if published:
+            await self._db["_outbox"].delete_many({"_id": {"$in": published}})
+        if errors:
+            raise errors[0]
 
-    async def _with_what_goes_before(self, rows: list[OutboxRow]) -> dict[str, dict[int, OutboxRow]]:
-        """Rows by stream and number, with all that still stand in the outbox and must be in the log before them."""
-        streams: dict[str, dict[int, OutboxRow]] = defaultdict(dict)
+    async def _send(self, place: Place, batch: Sequence[OutboxRow]) -> int:
+        with publishing(self._tracer, batch[0].topic, [row.headers for row in batch]):
+            fault_point("in_publish")
+            sent = await self._producer.send(place, batch)
+        for type_, times in Counter(row.headers.get("ce_type", "") for row in batch[:sent]).items():
+            METRICS.published.labels(self._service, type_).inc(times)
+        return sent
+
+    async def _with_what_goes_before(self, rows: list[OutboxRow]) -> list[OutboxRow]:
+        """These rows, with all that still stand in the outbox and must be in the log before them."""
+        known: dict[str, dict[int, OutboxRow]] = defaultdict(dict)
         asked: set[str] = set()
         while rows:
-            whole = {stream for row in rows for stream in row.after} - asked
             for row in rows:
-                streams[row.stream][row.sequence] = row
-            earlier = {row.stream for row in rows if row.sequence > 1} - asked - whole
-            asked |= whole
+                known[row.stream][row.sequence] = row
+            whole = {stream for row in rows for stream in row.after} - asked
+            earlier = {row.stream for row in rows if self._lacks(row.stream, known[row.stream])} - asked - whole
+            asked |= whole | earlier
             rows = []
             if whole or earlier:
                 async for found in self._db["_outbox"].find({"stream": {"$in": [*whole, *earlier]}}):
-                    row = read_row(found)
-                    known = streams.get(row.stream, {})
-                    if row.sequence not in known and (row.stream in whole or row.sequence < max(known)):
+                    row = OutboxRow.from_mongo(found)
+                    numbered = known.get(row.stream, {})
+                    if row.sequence not in numbered and (row.stream in whole or row.sequence < max(numbered)):
                         rows.append(row)
-            asked |= earlier
-        return streams
+        return [row for numbered in known.values() for row in numbered.values()]
 
-    async def _publish_stream(self, numbered: dict[int, OutboxRow], sending: dict[str, asyncio.Task[None]]) -> None:
-        for _, row in sorted(numbered.items()):
-            for stream in row.after:
-                if stream in sending:
-                    await sending[stream]
-            type_ = row.headers.get("ce_type", "")
-            attributes = {"messaging.system": "kafka", "messaging.destination.name": row.topic}
-            with span_from(self._tracer, f"publish {type_}", row.headers, SpanKind.PRODUCER, attributes):
-                current: dict[str, str] = {}
-                propagate.inject(current)
-                fault_point("in_publish")
-                await self._producer.send(row, row.headers | current)
-            METRICS.published.labels(self._service, type_).inc()
+    def _lacks(self, stream: str, numbered: Collection[int]) -> bool:
+        """Whether a row may stand in the outbox before these of its stream, for all that this process knows."""
+        said = self._said.get(stream, 0)
+        return sum(number > said for number in numbered) < max(numbered) - said
+
+    def _remember(self, rows: Iterable[OutboxRow]) -> None:
+        if len(self._said) > STREAMS_REMEMBERED:
+            self._said.clear()
+        for row in rows:
+            self._said[row.stream] = max(row.sequence, self._said.get(row.stream, 0))
 
     async def _sweep_forever(self) -> None:
         while True:
@@ -151,14 +185,42 @@ class Relay:
 
     async def _sweep(self) -> None:
         old = self._db["_outbox"].find(
-            {"at": {"$lt": clock.now() - SWEEP_OLDER_THAN}}, sort=[("at", 1)], limit=ROWS_AT_ONCE
+            {"at": {"$lt": clock.now() - SWEEP_OLDER_THAN}}, sort=OLDEST_FIRST, limit=ROWS_AT_ONCE
         )
-        self._take([read_row(found) async for found in old])
+        self._take([OutboxRow.from_mongo(found) async for found in old])
 
     async def _measure(self) -> None:
-        oldest = await self._db["_outbox"].find_one({}, {"at": 1}, sort=[("at", 1)])
+        oldest = await self._db["_outbox"].find_one({}, {"at": 1}, sort=OLDEST_FIRST)
         METRICS.outbox_age.labels(self._service).set((clock.now() - oldest["at"]).total_seconds() if oldest else 0)
 
 
-def read_row(found: dict[str, Any]) -> OutboxRow:
-    return OutboxRow.model_validate({"id": found["_id"], **found})
+def one_round(
+    rows: Sequence[OutboxRow], places: Mapping[str, Place]
+) -> tuple[dict[Place, list[OutboxRow]], list[OutboxRow]]:
+    """A batch for each partition, in the order in which it must stand there, and the rows that wait until they are in.
+
+    A row waits while an earlier one of its stream, or one of a stream that it comes after, waits or goes to another
+    partition in this round.
+    """
+    left: dict[str, list[OutboxRow]] = defaultdict(list)
+    for row in sorted(rows, key=lambda row: -row.sequence):
+        left[row.stream].append(row)
+    batches: dict[Place, list[OutboxRow]] = defaultdict(list)
+    goes: dict[str, Place] = {}
+    waiting = []
+    for row in sorted(rows, key=lambda row: (row.at, row.id)):
+        place = places[row.id]
+        before = [stream for stream in row.after if stream != row.stream]
+        if (
+            left[row.stream][-1] is row
+            and not any(left.get(stream) for stream in before)
+            and all(goes.get(stream, place) == place for stream in (row.stream, *before))
+        ):
+            batches[place].append(left[row.stream].pop())
+            goes[row.stream] = place
+        else:
+            waiting.append(row)
+    if waiting and not batches:  # streams that come after each other: any order is as right as another
+        first = left[waiting[0].stream][-1]
+        return {places[first.id]: [first]}, [row for row in waiting if row is not first]
+    return batches, waiting

@@ -105,7 +105,7 @@ class Runtime:
             await self.bus.start()
         except BaseException:
             with suppress(Exception):
-                await self.bus.broker.stop()
+                await self.bus.leave()
             raise
 
     async def _until(self, name: str, step: Callable[[], Awaitable[None]], where: str) -> None:

@@ -69,9 +69,7 @@ class Store:
         await self._collection("_audit", [IndexModel("at")], existing)
         await self._collection("_inbox", [_expiring("at", INBOX_DAYS * 86_400)], existing)
         await self._collection("_answers", [_expiring("at", IDEMPOTENCY_HOURS * 3_600)], existing)
-        await self._collection(
-            "_outbox", [IndexModel([("stream", ASCENDING), ("sequence", ASCENDING)]), IndexModel("at")], existing
-        )
+        await self._collection("_outbox", [IndexModel([("stream", ASCENDING), ("sequence", ASCENDING)])], existing)
         await self._collection("_timers", [IndexModel("due_at")], existing)
         await self._collection(
             "_dead", [IndexModel([("stream", ASCENDING), ("blocks", ASCENDING)]), IndexModel("at")], existing

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sys
 import threading
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,8 +14,9 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
 
 from shared.settings import Settings
@@ -69,6 +70,9 @@ class Metrics:
         )
 
 
+LINKS_AT_MOST = 128
+"""What OpenTelemetry's SDK keeps of a span's links."""
+
 METRICS = Metrics()
 tracer = trace.get_tracer("kuaizhao")
 
@@ -116,10 +120,14 @@ def start_logs(settings: Settings, service: str) -> None:
 
 
 def start_traces(settings: Settings, service: str) -> TracerProvider:
-    """A tracer provider for one service; spans go to `otlp_url` by OTLP over HTTP, or nowhere if that is empty."""
+    """A tracer provider for one service; spans go to `otlp_url` by OTLP over HTTP.
+
+    Where that is empty none is recorded, and a trace is no more than an id that logs and messages carry.
+    """
+    propagate.set_global_textmap(TraceContextTextMapPropagator())
     provider = TracerProvider(
         resource=Resource.create({"service.name": service}),
-        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)),
+        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)) if settings.otlp_url else ALWAYS_OFF,
         shutdown_on_exit=False,
     )
     if settings.otlp_url:
@@ -144,10 +152,40 @@ def span_from(
     attributes: Mapping[str, str | int],
     links: tuple[Link, ...] = (),
 ) -> Iterator[Span]:
-    """A span that continues the trace in `carrier` (its `traceparent`), current inside the block."""
-    token = context.attach(propagate.extract(carrier))
+    """A span that continues the trace in `carrier` (its `traceparent`), current inside the block.
+
+    What OpenTelemetry's own `start_as_current_span` does, in one step instead of three: it stands around every event.
+    """
+    before = propagate.extract(carrier)
+    span = tracer.start_span(name, before, kind, attributes, links)
+    token = context.attach(trace.set_span_in_context(span, before))
     try:
-        with tracer.start_as_current_span(name, kind=kind, attributes=dict(attributes), links=list(links)) as span:
-            yield span
+        yield span
+    except Exception as error:
+        # Its kind alone: a message may hold what a person wrote.
+        span.set_status(Status(StatusCode.ERROR, type(error.__cause__ or error).__name__))
+        raise
     finally:
         context.detach(token)
+        span.end()
+
+
+@contextmanager
+def publishing(tracer: trace.Tracer, topic: str, carriers: Sequence[Mapping[str, str]]) -> Iterator[None]:
+    """A span for a batch of messages: in their trace if all are of one, else one of its own that links to theirs."""
+    traced = {carrier.get("traceparent", ""): carrier for carrier in carriers}
+    attributes: dict[str, str | int] = {
+        "messaging.system": "kafka",
+        "messaging.operation.type": "send",
+        "messaging.destination.name": topic,
+        "messaging.batch.message_count": len(carriers),
+    }
+    parent = next(iter(traced.values())) if len(traced) == 1 else {}
+    links = () if parent else tuple(Link(span_context(carrier)) for carrier in list(traced.values())[:LINKS_AT_MOST])
+    with span_from(tracer, f"publish {topic}", parent, SpanKind.PRODUCER, attributes, links):
+        yield
+
+
+def span_context(carrier: Mapping[str, str]) -> SpanContext:
+    """Whose trace and span a carrier's `traceparent` names; an invalid one if none."""
+    return trace.get_current_span(propagate.extract(carrier)).get_span_context()

@@ -7,15 +7,15 @@ inbox marks and the outbox rows. A handler may run more than once before its tra
 but use its unit.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
 
-import orjson
 from opentelemetry import propagate
 from pydantic import BaseModel, ConfigDict
-from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateOne
+from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateMany
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError
@@ -58,7 +58,8 @@ class Document(BaseModel):
 D = TypeVar("D", bound=Document)
 
 
-class OutboxRow(BaseModel):
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
     """One message on its way to Kafka. `stream` and `sequence` give its place among its aggregate's messages.
 
     `after` names streams of which everything said so far goes before it.
@@ -72,7 +73,21 @@ class OutboxRow(BaseModel):
     headers: dict[str, str]
     body: bytes
     at: datetime
-    after: list[str] = []
+    after: Sequence[str] = ()
+
+    def to_mongo(self) -> dict[str, Any]:
+        row = {name: getattr(self, name) for name in _OUTBOX_FIELDS}
+        return {"_id": self.id, **row}
+
+    @classmethod
+    def from_mongo(cls, row: Mapping[str, Any]) -> Self:
+        return cls(row["_id"], **{name: row[name] for name in _OUTBOX_FIELDS})
+
+
+OLDEST_FIRST = [("_id", 1)]
+"""Ids of rows sort by the time at which they were made, so that no index need hold each row by its time as well."""
+
+_OUTBOX_FIELDS = tuple(field.name for field in fields(OutboxRow) if field.name != "id")
 
 
 class Timer(BaseModel):
@@ -247,7 +262,8 @@ class Unit:
             replaced[kind.collection] += 1
         for collection, operations in writes.items():
             try:
-                result = await self.db[collection].bulk_write(operations, session=self.session)
+                # In order, each change from one kind of write to another would be a command of its own.
+                result = await self.db[collection].bulk_write(operations, ordered=False, session=self.session)
             except BulkWriteError as error:
                 raise stale_or_same(error) from error
             if result.matched_count + result.deleted_count != replaced[collection]:
@@ -276,9 +292,7 @@ class Unit:
     async def _write_outbox(self) -> None:
         self.rows = [*await self._numbered(), *self._letters]
         if self.rows:
-            await self.db["_outbox"].insert_many(
-                [{"_id": row.id, **row.model_dump(exclude={"id"})} for row in self.rows], session=self.session
-            )
+            await self.db["_outbox"].insert_many([row.to_mongo() for row in self.rows], session=self.session)
         self._said.clear()
         self._letters.clear()
 
@@ -286,36 +300,40 @@ class Unit:
         """The events said, each with its number in its aggregate's sequence (CloudEvents `sequence`, 1 to n)."""
         if not self._said:
             return []
-        streams = list(dict.fromkeys(event.stream for event, _, _, _ in self._said))
-        last = {
-            row["_id"]: row["last"]
-            async for row in self.db["_streams"].find({"_id": {"$in": streams}}, session=self.session)
-        }
-        before = dict(last)
+        more = Counter(event.stream for event, _, _, _ in self._said)
+        known = self.db["_streams"].find({"_id": {"$in": list(more)}}, session=self.session)
+        last = {row["_id"]: row["last"] async for row in known}
+        await self._count_up(more, last)
         rows = []
         for event, id, carrier, after in self._said:
             number = last[event.stream] = last.get(event.stream, 0) + 1
-            row = outbox_row(event, id, number, self._source, self.now, carrier)
-            rows.append(row.model_copy(update={"after": after}))
+            rows.append(outbox_row(event, id, number, self._source, self.now, carrier, after))
+        return rows
+
+    async def _count_up(self, more: Mapping[str, int], last: Mapping[str, int]) -> None:
+        """So many more in each stream. What was read in this snapshot cannot have changed where this succeeds."""
+        alike: dict[int, list[str]] = defaultdict(list)
+        writes: list[InsertOne[dict[str, Any]] | UpdateMany] = []
+        for stream, times in more.items():
+            if stream in last:
+                alike[times].append(stream)
+            else:
+                writes.append(InsertOne({"_id": stream, "last": times}))
+        writes += [UpdateMany({"_id": {"$in": ids}}, {"$inc": {"last": times}}) for times, ids in alike.items()]
         try:
-            result = await self.db["_streams"].bulk_write(
-                [
-                    UpdateOne({"_id": stream, "last": before[stream]}, {"$set": {"last": last[stream]}})
-                    if stream in before
-                    else InsertOne({"_id": stream, "last": last[stream]})
-                    for stream in streams
-                ],
-                session=self.session,
-            )
+            await self.db["_streams"].bulk_write(writes, session=self.session)
         except BulkWriteError as error:
             raise stale_or_same(error) from error
-        if result.matched_count != len(before):
-            raise Stale("another unit spoke first")
-        return rows
 
 
 def outbox_row(
-    event: Event, id: str, sequence: int, source: str, at: datetime, carrier: Mapping[str, str]
+    event: Event,
+    id: str,
+    sequence: int,
+    source: str,
+    at: datetime,
+    carrier: Mapping[str, str],
+    after: Sequence[str] = (),
 ) -> OutboxRow:
     """An event as a CloudEvents message in Kafka's binary mode: attributes as `ce_` headers, the body as JSON."""
     attributes = {
@@ -336,8 +354,9 @@ def outbox_row(
         stream=event.stream,
         sequence=sequence,
         headers=attributes,
-        body=orjson.dumps(event.model_dump(mode="json")),
+        body=event.model_dump_json().encode(),
         at=at,
+        after=after,
     )
 
 

@@ -84,8 +84,8 @@ MUTANTS = (
         (
             (
                 "shared/unit.py",
-                '**row.model_dump(exclude={"id"})} for row in self.rows], session=self.session',
-                '**row.model_dump(exclude={"id"})} for row in self.rows]',
+                "[row.to_mongo() for row in self.rows], session=self.session",
+                "[row.to_mongo() for row in self.rows]",
             ),
         ),
     ),
@@ -94,16 +94,15 @@ MUTANTS = (
         (
             (
                 "shared/relay.py",
-                "        sending: dict[str, asyncio.Task[None]] = {}\n",
-                "        sending: dict[str, asyncio.Task[None]] = {}\n"
-                "        gone = [row.id for numbered in streams.values() for row in numbered.values()]\n"
-                '        await self._db["_outbox"].delete_many({"_id": {"$in": gone}})\n',
+                "        places = await self._producer.places(waiting)\n",
+                "        places = await self._producer.places(waiting)\n"
+                '        await self._db["_outbox"].delete_many({"_id": {"$in": [row.id for row in waiting]}})\n',
             ),
         ),
     ),
     Mutant(
         "order of an aggregate",
-        (("shared/relay.py", "if row.sequence > 1} - asked", "if row.sequence > 1 and False} - asked"),),
+        (("shared/relay.py", "known[row.stream])} - asked", "known[row.stream]) and False} - asked"),),
     ),
     Mutant(
         "order between aggregates",

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
 
 import bson
 from bson.codec_options import CodecOptions
-from pymongo import DeleteOne, IndexModel, InsertOne, ReplaceOne, UpdateOne
+from pymongo import DeleteOne, IndexModel, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.errors import AutoReconnect, BulkWriteError, DuplicateKeyError, OperationFailure
 
 T = TypeVar("T")
@@ -314,6 +314,8 @@ class Collection:
             case UpdateOne():
                 change = cast("Row", operation._doc)  # a pipeline is not among what we use
                 return self._update(operation._filter, change, bool(operation._upsert), session)
+            case UpdateMany():
+                return self._update(operation._filter, cast("Row", operation._doc), False, session, most=None)
             case DeleteOne():
                 return self._delete(operation._filter, 1, session)
         raise NotImplementedError(repr(operation))
@@ -355,21 +357,16 @@ class Collection:
             raise DuplicateKeyError(f"E11000 {self.name}: {row['_id']}", DUPLICATE)
         self._write(row["_id"], row, session)
 
-    def _update(self, query: Row, change: Row, upsert: bool, session: Session | None) -> Done:
+    def _update(self, query: Row, change: Row, upsert: bool, session: Session | None, *, most: int | None = 1) -> Done:
         if not change.keys() <= {"$set", "$inc", "$setOnInsert"}:
             raise NotImplementedError(repr(change))
-        found = self._matching(query, session)[:1]
-        if not found and not upsert:
-            return Done()
-        row = dict(found[0]) if found else {"_id": query["_id"]} | change.get("$setOnInsert", {})
-        row |= change.get("$set", {})
-        for field, by in change.get("$inc", {}).items():
-            row[field] = row.get(field, 0) + by
-        if found:
-            self._write(row["_id"], row, session)
-        else:
-            self._insert(row, session)
-        return Done(matched_count=len(found), upserted_count=1 - len(found))
+        found = self._matching(query, session)[:most]
+        for row in found:
+            self._write(row["_id"], _changed(row, change), session)
+        if found or not upsert:
+            return Done(matched_count=len(found))
+        self._insert(_changed({"_id": query["_id"]} | change.get("$setOnInsert", {}), change), session)
+        return Done(upserted_count=1)
 
     def _delete(self, query: Row, most: int | None, session: Session | None) -> Done:
         found = self._matching(query, session)[:most]
@@ -397,6 +394,13 @@ class Collection:
         others = [other for other in self._matching(twin, session) if other["_id"] != row["_id"]]
         if others:
             raise DuplicateKeyError(f"E11000 {self.name}.{index.name}: {row[index.field]}", DUPLICATE)
+
+
+def _changed(row: Row, change: Row) -> Row:
+    changed = {**row, **change.get("$set", {})}
+    for field, by in change.get("$inc", {}).items():
+        changed[field] = row.get(field, 0) + by
+    return changed
 
 
 def matches(row: Row, query: Row) -> bool:

@@ -7,7 +7,7 @@ be frozen or die at any await, beside others that go on, and the same choices gi
 import asyncio
 import selectors
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Hashable, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, cast
@@ -244,12 +244,17 @@ class Process:
 
     # --- what it does --------------------------------------------------------------------------------------------
 
-    async def send(self, row: OutboxRow, headers: dict[str, str]) -> None:
-        fate = await self.world.turn(self, f"send {headers.get('ce_type', '')}")
+    async def places(self, rows: Sequence[OutboxRow]) -> dict[str, str]:
+        return {row.id: row.topic for row in rows}
+
+    async def send(self, place: Hashable, rows: Sequence[OutboxRow]) -> int:
+        fate = await self.world.turn(self, f"send {', '.join(row.headers.get('ce_type', '') for row in rows)}")
         if fate != "unsent":
-            self.world.append(row.topic, row.key, headers, row.body)
+            for row in rows:
+                self.world.append(row.topic, row.key, row.headers, row.body)
         if fate != "done":
             raise KafkaAway
+        return len(rows)
 
     async def transact(self, work: Callable[[Unit], Awaitable[Any]]) -> Any:
         return await self.store.transact(work)

@@ -35,7 +35,8 @@ HEARD_SECONDS = 60.0
 """Whoever gave something back waits so long for an answer; one that never comes must not keep a run from its end."""
 ECHO_SECONDS, ECHOES_FROM = 0.25, 500
 POISONED = b"poison-"
-"""How the keys of planted records begin, so that they are known again in the log."""
+ECHO = "echo"
+"""How the keys of planted records begin, and a header of those said once more, so that they are known in the log."""
 
 
 @dataclass
@@ -274,7 +275,8 @@ class Faults:
                             kept.pop(self._chance.randrange(len(kept)))
                         if kept:
                             record = kept.pop(self._chance.randrange(len(kept)))
-                            await self._send(record.topic, record.partition, record.key, record.value, record.headers)
+                            headers = [*record.headers, (ECHO, b"1")]
+                            await self._send(record.topic, record.partition, record.key, record.value, headers)
                             self.done["said once more"] += 1
                         await asyncio.sleep(ECHO_SECONDS)
                 finally:

@@ -395,7 +395,8 @@ def _printable(value: bytes | None) -> str:
     if value is None:
         return ""
     try:
-        return _CONTROL.sub("?", value.decode())
+        text = value.decode()
+        return text if text.isprintable() else _CONTROL.sub("?", text)
     except UnicodeDecodeError:
         return f"hex:{value.hex()}"
 

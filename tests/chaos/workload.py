@@ -40,6 +40,8 @@ LEAD, EARLY, MARK = timedelta(minutes=10, seconds=15), timedelta(minutes=20), ti
 AGAIN_ON = {408, 425, 429, 500, 502, 503, 504}
 HOT_FEN, MOST_HOT = 4_000, 10
 """What an hour of a gig that all want pays, and its seats."""
+OFFER_SECONDS = 20
+"""At its end a run waits until no offer can expire any more."""
 RECENT = 5
 """An employer minds so many of its last gigs."""
 AT_ONCE = 8
@@ -265,7 +267,8 @@ class Workload:
         nobody: dict[str, Any] = {"reliability": {"worker": {"suspensions": []}, "employer": {"suspensions": []}}}
         change = {"changes": nobody, "replaces": 0, "reason": "a run in which people cancel all the time"}
         await operator.do("set-rules", "PUT", "rights/rules/country", change)
-        change = {"changes": {"near_m": 3_000}, "replaces": 0, "reason": "a run of minutes, in which nobody waits long"}
+        quick = {"near_m": 3_000, "offer_seconds": OFFER_SECONDS}
+        change = {"changes": quick, "replaces": 0, "reason": "a run of minutes, in which nobody waits long"}
         await operator.do("set-rules", "PUT", "matching/rules/country", change)
         few = asyncio.Semaphore(8)
 

@@ -99,10 +99,16 @@ class UnitRoute(APIRoute):
         handle = super().get_route_handler()
 
         async def run(request: Request) -> Response:
+            reading = request.method in ("GET", "HEAD")
+            with request.app.state.admission.let_in(reading=reading):
+                return await (look(request) if reading else act(request))
+
+        async def look(request: Request) -> Response:
+            request.state.unit = request.app.state.store.reading()
+            return await handle(request)
+
+        async def act(request: Request) -> Response:
             store: Store = request.app.state.store
-            if request.method in ("GET", "HEAD"):
-                request.state.unit = store.reading()
-                return await handle(request)
             await read_body(request)
             key = await _idempotency_key(request)
 

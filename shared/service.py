@@ -22,6 +22,7 @@ from opentelemetry.trace import Tracer
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pymongo.errors import PyMongoError
 
+from shared.admission import Admission
 from shared.auth import Keys
 from shared.backlog import measure
 from shared.bus import Bus
@@ -257,6 +258,9 @@ class Service:
         """Give routes what they reach through `request.app.state`."""
         app.state.runtime, app.state.store, app.state.keys = runtime, runtime.store, runtime.keys
         app.state.sealer = runtime.sealer
+        app.state.admission = Admission(
+            self.name, reads=runtime.settings.reads_at_once, commands=runtime.settings.commands_at_once
+        )
         for name, make in self.state.items():
             setattr(app.state, name, make(runtime))
 

@@ -8,6 +8,8 @@ class Settings(BaseSettings):
     """Settings of a service process.
 
     `secret` is a base64 text of 32 bytes from which the keys for stored personal data are derived.
+    `reads_at_once` and `commands_at_once` are how many requests may be under way before another read, or another
+    command, is answered 429.
     `insurer_url` is the address of the insurer's interface; without one the market's own register of covers is what
     its group policy goes by.
     `mongo_url` needs a replica set: units are transactions.
@@ -51,3 +53,5 @@ class Settings(BaseSettings):
     log_level: str = "info"
     trace_ratio: float = 1.0
     drain_seconds: float = 20.0
+    reads_at_once: int = 100
+    commands_at_once: int = 1_000

@@ -50,6 +50,9 @@ class Metrics:
         self.timers_fired = Counter(
             "kuaizhao_timers_fired_total", "Timers whose effect is committed", ["service", "name"]
         )
+        self.turned_away = Counter(
+            "kuaizhao_requests_turned_away_total", "Requests answered 429 for want of room", ["service", "kind"]
+        )
         self.insurer_answers = Counter(
             "kuaizhao_insurer_answers_total", "What came of asking the insurer for cover", ["ask", "outcome"]
         )

@@ -93,6 +93,12 @@ async def add(entry: Entry, worker: Worker, unit: InUnit) -> Total:
     return Total(id=found.id, heard=found.heard)
 
 
+@routes.get("/entries/{id}")
+async def look(id: str, unit: InUnit) -> Total:
+    found = await unit.get(Count, id) or Count(id=id)
+    return Total(id=id, heard=found.heard)
+
+
 @routes.post("/bells/{subject}", status_code=202)
 async def set_bell(subject: str, seconds: float, unit: InUnit) -> None:
     unit.set_timer("bell", subject, unit.now + timedelta(seconds=seconds))

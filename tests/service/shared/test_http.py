@@ -6,6 +6,7 @@ import hashlib
 import httpx
 import pytest
 
+from shared.admission import Admission
 from shared.http import BODY_BYTES
 from shared.testing import Harness, token
 from tests.ledger import Count
@@ -109,3 +110,23 @@ async def test_a_bad_token_is_refused(ledger: Harness, flaw: str) -> None:
 async def test_an_unknown_address_is_a_problem_too(ledger: Harness) -> None:
     answer = await ledger.http.get("/nothing-here")
     assert (answer.status_code, answer.json()["code"]) == (404, "http-404")
+
+
+async def test_in_a_crowd_reads_are_turned_away_first_and_told_when_to_come_back(ledger: Harness) -> None:
+    crowd = ledger.app.state.admission = Admission("ledger", reads=2, commands=3)
+    with crowd.let_in(reading=True), crowd.let_in(reading=True):
+        turned_away = await ledger.http.get("/entries/g", headers={"accept-language": "zh"})
+        assert (turned_away.status_code, turned_away.headers["retry-after"]) == (429, "2")
+        assert (turned_away.json()["code"], turned_away.json()["detail"][:8]) == ("crowded", "当前访问的人太多")
+        assert (await add(ledger)).status_code == 201
+        with crowd.let_in(reading=False):
+            assert (await add(ledger)).status_code == 429
+    assert (await ledger.http.get("/entries/g")).json()["heard"] == 2
+
+
+async def test_a_request_that_fails_leaves_its_place(ledger: Harness) -> None:
+    crowd = ledger.app.state.admission = Admission("ledger", reads=1, commands=1)
+    assert (await add(ledger, amount="many")).status_code == 422
+    assert (await add(ledger, "k" * 300)).status_code == 422
+    assert crowd.under_way == 0
+    assert (await add(ledger)).status_code == 201

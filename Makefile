@@ -6,7 +6,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --no-header $(if $(upgrade),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint smoke chaos chaos-mutants elastic soak bench features contracts lock compose-test image clean
+.PHONY: help setup up test lint smoke chaos chaos-mutants elastic peak soak bench features contracts lock compose-test image clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ chaos-mutants: .venv/local.stamp ## protections switched off in copies of the co
 
 elastic: .venv/local.stamp ## replicas come and go and all restart under load: nothing lost, nothing doubled
 	@$(PYTHON) -m tests.chaos.elastic
+
+peak: .venv/local.stamp ## a morning: twenty times the load from one moment to the next, and a crowd that looks
+	@$(PYTHON) -m tests.chaos.peak
 
 soak: .venv/local.stamp ## a large market for long, until its log holds EVENTS (a million), with faults all the time
 	@$(PYTHON) -m tests.chaos.soak

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -271,14 +271,7 @@ async def quiesce(stack: ChaosStack) -> list[str]:
                 found.append(f"{service}: {rows} events unpublished")
             if timers := await db["_timers"].count_documents({"due_at": {"$lt": soon}}):
                 found.append(f"{service}: {timers} timers about to ring")
-            fences = {row["_id"]: row["next"] async for row in db["_fences"].find()}
-            behind = sum(
-                end - at
-                for name, at in fences.items()
-                for topic, part in [name.split(":")[1:]]
-                if (end := bounds[topic, int(part)][1]) > at
-            )
-            if behind:
+            if behind := await unhandled(db, bounds):
                 found.append(f"{service}: {behind} events not handled")
         return found
 
@@ -294,6 +287,13 @@ async def quiesce(stack: ChaosStack) -> list[str]:
         return [f"still moving: {what}" for what in moving]
     finally:
         await client.close()
+
+
+async def unhandled(db: Any, bounds: Mapping[tuple[str, int], tuple[int, int]]) -> int:
+    """How many records of the log, as far as `bounds` go, a service has not handled."""
+    fences = {row["_id"]: row["next"] async for row in db["_fences"].find()}
+    places = {(topic, int(part)): at for name, at in fences.items() for topic, part in [name.split(":")[1:]]}
+    return sum(max(0, bounds[place][1] - at) for place, at in places.items())
 
 
 async def stop_all(stack: ChaosStack) -> list[str]:

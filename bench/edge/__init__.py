@@ -25,11 +25,12 @@ from deploy.local.ports import free_ports
 from deploy.local.stack import ISSUER, Stack, module_of
 from services.identity.keys import access_token
 from services.identity.store import Account
+from shared import clock
 from shared.sealed import Sealer
 from shared.settings import Settings
 from shared.store import Store, connect
 
-WORKERS, ROUNDS, QUICK_WORKERS, QUICK_ROUNDS = 2_000, 5, 1_000, 3
+WORKERS, ROUNDS, QUICK_WORKERS, QUICK_ROUNDS = 2_000, 5, 1_000, 2
 CONNECTIONS = 16
 LEAST = 0.7
 DISTRICT, MIDDLE = "430102", (28.19, 113.03)
@@ -84,7 +85,7 @@ async def _signed_in(stack: Stack, many: int) -> list[str]:
     client = connect(settings.mongo_url)
     try:
         unit, sealer = Store(client, "identity", source="bench").reading(), Sealer(settings, "identity")
-        accounts = [Account.model_construct(id=f"worker-{n}", role="worker", districts=[]) for n in range(many)]
+        accounts = [Account(id=f"worker-{n}", login="", role="worker", made_at=clock.now()) for n in range(many)]
         return [await access_token(unit, account, settings, sealer) for account in accounts]
     finally:
         await client.close()

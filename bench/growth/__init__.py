@@ -140,7 +140,7 @@ async def _measured(service: Service, sizes: Sequence[int], rounds: int) -> dict
                 sites = []
                 for size in sizes:
                     store, began = Store(client, f"{service.name}_{size}", source="bench"), time.perf_counter()
-                    await fill(store, service, size)
+                    await fill(stack.mongo_url, store.db.name, service, size)
                     print(f"growth, {service.name}: {size:,} filed in {time.perf_counter() - began:.0f} s", flush=True)
                     sites.append(Site(stack, store, service, size))
                 for number in range(1 + rounds):  # the first is to get warm

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+from pymongo import AsyncMongoClient
+
 from bench import search
 from bench.burst import DISTRICT, opening, waiting
 from services.matching.app import service as matching_service
@@ -40,18 +42,19 @@ CROWD, GIGS = 1_500, 300
 """People and gigs of the district at work, in every size: `worker-n` of bench/burst.py, and `here-n`."""
 
 
-async def fill(store: Store, service: Service, many: int) -> None:
+async def fill(mongo_url: str, database: str, service: Service, many: int) -> None:
     """Put so many on file in an empty database; the indexes afterwards, which is quicker."""
     chance = random.Random(many)
     made = {matching_service.name: _matching, posting_service.name: _posting}[service.name](chance, clock.now())
-    for kind, (make, part) in made.items():
-        kept, count = store.db[kind], many // part
-        for first in range(0, count, AT_ONCE):
-            await kept.insert_many([make(n) for n in range(first, min(first + AT_ONCE, count))], ordered=False)
-    here = _matching_here() if service is matching_service else _posting_here()
-    for document in here:
-        await store.db[document.collection].insert_one(document.to_mongo() | {"version": 1})
-    await store.prepare(service.documents)
+    async with AsyncMongoClient[Row](mongo_url, tz_aware=True) as patient:  # an index of a million takes its time
+        store = Store(patient, database, source="bench")
+        for kind, (make, part) in made.items():
+            kept, count = patient[database][kind], many // part
+            for first in range(0, count, AT_ONCE):
+                await kept.insert_many([make(n) for n in range(first, min(first + AT_ONCE, count))], ordered=False)
+        for document in _matching_here() if service is matching_service else _posting_here():
+            await store.db[document.collection].insert_one(document.to_mongo() | {"version": 1})
+        await store.prepare(service.documents)
 
 
 def _delivered(topic: str, now: datetime) -> dict[str, tuple[Make, int]]:

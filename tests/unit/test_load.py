@@ -27,7 +27,7 @@ async def server(status: bytes, seen: list[bytes]) -> AsyncIterator[str]:
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with listening:
-        yield "http://127.0.0.1:%d" % listening.sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
 
 
 async def test_each_request_is_sent_once_over_so_many_connections() -> None:

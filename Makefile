@@ -43,8 +43,8 @@ peak: .venv/local.stamp ## a morning: twenty times the load from one moment to t
 soak: .venv/local.stamp ## a large market for long, until its log holds EVENTS (a million), with faults all the time
 	@$(PYTHON) -m tests.chaos.soak
 
-bench: setup ## measure
-	@$(PYTHON) -m bench
+bench: setup .venv/ortools.stamp ## measure; QUICK=1: in five minutes, against bench/results.json
+	@$(PYTHON) -m bench $(if $(QUICK),quick)
 
 features: setup ## which rows of the feature list are shown by which tests
 	@$(PYTHON) -m tests.features
@@ -58,6 +58,7 @@ lock: setup ## resolve requirements/*.in anew (upgrade=1 takes newer versions)
 	@$(LOCK) requirements/local.in --constraints requirements/base.txt --output-file requirements/local.txt
 	@$(LOCK) requirements/dev.in --constraints requirements/base.txt --constraints requirements/local.txt \
 		--output-file requirements/dev.txt
+	@$(LOCK) requirements/ortools.in --output-file requirements/ortools.txt
 
 compose-test: setup ## run docker-compose.yml for real, with podman
 	@$(PYTHON) -m deploy.compose_test
@@ -76,3 +77,8 @@ clean: ## remove what was made here, also the market's kept state
 .venv/dev.stamp: requirements/dev.txt
 	@deploy/local/python.sh requirements/dev.txt
 	@touch $@ .venv/local.stamp
+
+# OR-Tools asks for another protobuf than ours, so it has a place of its own.
+.venv/ortools.stamp: requirements/ortools.txt .venv/dev.stamp
+	@VENV=.venv/ortools deploy/local/python.sh requirements/ortools.txt
+	@touch $@

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 
@@ -137,10 +137,10 @@ async def caller(request: Request, _: Annotated[Any, Security(bearer)] = None) -
     return found
 
 
-def any_of(*roles: Role) -> Callable[[Caller], Caller]:
+def any_of(*roles: Role) -> Callable[[Caller], Awaitable[Caller]]:
     """A dependency that lets only these roles pass; 403 for others."""
 
-    def check(caller: Annotated[Caller, Security(caller, scopes=roles)]) -> Caller:
+    async def check(caller: Annotated[Caller, Security(caller, scopes=roles)]) -> Caller:
         if caller.role not in roles:
             raise Forbidden(NOT_YOURS, role=caller.role)
         return caller

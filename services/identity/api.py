@@ -176,7 +176,11 @@ class Parts:
         return PersonalSealer(self.sealer, unit)
 
 
-InParts = Annotated[Parts, Depends(Parts)]
+async def parts_of(request: Request) -> Parts:
+    return Parts(request)
+
+
+InParts = Annotated[Parts, Depends(parts_of)]
 
 
 def shielded(costs: Costs) -> Any:

@@ -426,7 +426,11 @@ class Parts:
         self.zone = ZoneInfo(request.app.state.runtime.settings.zone)
 
 
-InParts = Annotated[Parts, Depends(Parts)]
+async def parts_of(request: Request) -> Parts:
+    return Parts(request)
+
+
+InParts = Annotated[Parts, Depends(parts_of)]
 
 
 def _subject(caller: Caller, named: str | None, field: str) -> str:

@@ -4,12 +4,14 @@ import ast
 import importlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Set
+from inspect import iscoroutinefunction
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 import yaml
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 
 from deploy.local.ports import SERVICES
@@ -383,3 +385,39 @@ def test_the_gateways_rules_are_read_in_order() -> None:
     assert [needs_token(rules, *each) for each in asked] == [False, False, False]
     asked = [("GET", "/api/x/d"), ("POST", "/api/x/c/1"), ("GET", "/api/x/cc")]
     assert [needs_token(rules, *each) for each in asked] == [True, True, True]
+
+
+# --- nothing of a request runs in a thread ---------------------------------------------------------------------------
+
+
+def in_threads(router: APIRouter) -> set[str]:
+    """What FastAPI would run in a thread for each request, as it does whatever is not `async`: that costs more than
+    the little that our dependencies do."""
+    found: set[str] = set()
+    waiting = [(route.path, route.dependant) for route in router.routes if isinstance(route, APIRoute)]
+    while waiting:
+        path, dependant = waiting.pop()
+        call = dependant.call
+        if not (iscoroutinefunction(call) or iscoroutinefunction(getattr(call, "__call__", None))):  # noqa: B004
+            found.add(f"{path}: {getattr(call, '__qualname__', call)}")
+        waiting += [(path, each) for each in dependant.dependencies]
+    return found
+
+
+@each_service
+def test_no_part_of_a_request_runs_in_a_thread(name: str) -> None:
+    assert in_threads(service(name).routes) == set()
+
+
+def test_a_plain_dependency_would_be_seen() -> None:
+    router = APIRouter()
+
+    class Parts:
+        pass
+
+    @router.get("/things")
+    async def things(parts: Annotated[Parts, Depends(Parts)]) -> None: ...
+
+    (seen,) = in_threads(router)
+    assert seen.startswith("/things: ")
+    assert seen.endswith("Parts")

@@ -206,6 +206,20 @@ async def test_while_the_insurer_is_down_covers_wait_and_nothing_is_lost(
     assert await oldest_asking(rights.reading()) is None
 
 
+async def test_an_answer_that_does_not_come_keeps_no_other_cover_waiting(
+    rights: Harness, sender: Sender, insurer: RecordingInsurer
+) -> None:
+    await rights.receives(*(placement_made(f"placement-{n}") for n in range(3)))
+    insurer.turns.append("hang")
+    asking = asyncio.create_task(ask(sender))
+    while sum(cover.status == "active" for cover in await rights.all(Cover)) < 2:
+        assert not asking.done()
+        await asyncio.sleep(0.02)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert sorted(cover.status for cover in await rights.all(Cover)) == ["active", "active", "pending"]
+
+
 async def test_two_processes_enrol_each_cover_once(rights: Harness, sender: Sender, insurer: RecordingInsurer) -> None:
     await rights.receives(*(placement_made(f"placement-{n}") for n in range(AT_ONCE)))
     async with provider_client() as client:

@@ -35,10 +35,10 @@ QUIET = 0.05
 def figures(*, quick: bool) -> list[Figure]:
     """Placements a second, and the time to an offer at a third of that. In full also 100 districts, and the rest."""
     found, latency = asyncio.run(_city(quick=quick))
-    rates = [Figure("placements", "placements/s", [found.rate], AIM, place="e2e")]
+    rates = [Figure("placements", "placements/s", [found.whole], AIM, place="e2e")]
     if not quick:
         for name, each in asyncio.run(_more()).items():
-            rates.append(Figure(name, "placements/s", [each.rate], AIM))
+            rates.append(Figure(name, "placements/s", [each.whole], AIM))
         opened, placed = start()
         print(
             f"cold start: the market is open after {opened:.1f} s, the first placement after {placed:.1f} s", flush=True
@@ -51,7 +51,7 @@ async def _city(*, quick: bool) -> tuple[Sustained, Latency]:
     async with market(CITY) as city:
         found = await _sustained(city, "log", seconds=seconds, warm=warm)
         people, hops = (QUICK_PEOPLE, QUICK_HOPS) if quick else (PEOPLE, HOPS)
-        latency = await city.latency(found.rate / 3, seconds=seconds, people=people, hops=hops)
+        latency = await city.latency(found.whole / 3, seconds=seconds, people=people, hops=hops)
         _say_latency(latency)
         return found, latency
 
@@ -84,7 +84,7 @@ def _say_sustained(found: Sustained) -> None:
     print(
         f"placements, {found.districts} districts{', one of them hot' if found.hot else ''}, by the {found.by}: "
         f"{found.rate:.1f}/s for {found.seconds:.0f} s ({found.least:.1f} to {found.most:.1f}); all done "
-        f"{found.settled:.1f} s later; {found.dead} set aside{busy}\n"
+        f"{found.settled:.1f} s later, {found.whole:.1f}/s with that; {found.dead} set aside{busy}\n"
         f"  processor, ms a placement: {_listed(found.milliseconds)}; in all {sum(found.milliseconds.values()):.1f}\n"
         f"  memory, MB (proportional): {_memory(found.memory)}",
         flush=True,

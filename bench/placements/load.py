@@ -18,10 +18,10 @@ from shared.contracts.rights import AgreementMade
 
 TURN_SECONDS = 0.05
 LOOK_SECONDS = 0.5
-MOST_BEHIND = 20_000
+MOST_BEHIND = 5_000
 """Nobody new comes while a service is so many events behind."""
 
-SETTLED_SECONDS = 120.0
+SETTLED_SECONDS = 300.0
 HEARD_AT_ONCE = 2_000
 
 log = structlog.get_logger()
@@ -40,9 +40,9 @@ class Load:
     in_hand: int
     rate: float | None = None
     brought: int = 0
-    placed: list[int] = field(default_factory=list)
-    """When each placement was in the log, by the broker's clock, in ms."""
-    agreed: int = 0
+    placed: dict[str, int] = field(default_factory=dict)
+    """When each placement was first in the log, by the broker's clock, in ms: a relay may say an event twice."""
+    agreed: set[str] = field(default_factory=set)
     behind: dict[str, int] = field(default_factory=dict)
     held_back: Counter[str] = field(default_factory=Counter)
     """How often nobody came since a service was behind."""
@@ -53,6 +53,7 @@ class Load:
         behind = Behind(self.stack.kafka, self.stack.mongo_url)
         await behind.start()
         topics = [OfferMade.topic, PlacementMade.topic, AgreementMade.topic]
+        self.began = time.monotonic()
         try:
             async with listening(self.stack.kafka, *topics) as listener, asyncio.TaskGroup() as group:
                 hearing, looking = group.create_task(self._hear(listener)), group.create_task(self._look(behind))
@@ -61,6 +62,7 @@ class Load:
                     yield
                     bringing.cancel()
                     self.settled = await self._until_settled(behind)
+                    self.whole = len(self.placed) / (time.monotonic() - self.began)
                 finally:
                     for task in (bringing, hearing, looking):
                         task.cancel()
@@ -68,17 +70,20 @@ class Load:
         finally:
             await behind.close()
 
+    began: float = 0.0
     settled: float = 0.0
     """Seconds until everything that was brought had been done, after nobody came any more."""
+    whole: float = 0.0
+    """Placements a second from the first that was brought until all had been done that follows from the last."""
     dead: int = 0
 
     @property
     def waiting(self) -> int:
-        return self.brought - min(len(self.placed), self.agreed)
+        return self.brought - min(len(self.placed), len(self.agreed))
 
     def placed_between(self, begin: float, end: float) -> int:
         """How many placements came into the log between two moments (seconds since 1970)."""
-        return sum(begin <= at / 1_000 < end for at in self.placed)
+        return sum(begin <= at / 1_000 < end for at in self.placed.values())
 
     async def _bring(self) -> None:
         due, last = 0.0, time.monotonic()
@@ -103,11 +108,13 @@ class Load:
             heard = await listener.getmany(timeout_ms=100, max_records=HEARD_AT_ONCE)  # type: ignore[attr-defined]
             for records in heard.values():
                 for record in records:
-                    match dict(record.headers)["ce_type"].decode():
+                    headers = dict(record.headers)
+                    subject = headers["ce_subject"].decode()
+                    match headers["ce_type"].decode():
                         case PlacementMade.type:
-                            self.placed.append(record.timestamp)
+                            self.placed.setdefault(subject, record.timestamp)
                         case AgreementMade.type:
-                            self.agreed += 1
+                            self.agreed.add(subject)
                         case OfferMade.type:
                             await self._offered(record)
 

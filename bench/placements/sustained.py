@@ -34,7 +34,11 @@ PARTS_OF_TIME = 6
 
 @dataclass(frozen=True)
 class Sustained:
-    """What a market did for `seconds`. `least` and `most`: placements a second in a sixth of that time."""
+    """What a market did for `seconds`. `least` and `most`: placements a second in a sixth of that time.
+
+    `whole`: placements a second over everything, from the first until all was done that follows from the last; less
+    than `rate` where a service had fallen behind.
+    """
 
     districts: int
     hot: bool
@@ -43,6 +47,7 @@ class Sustained:
     placements: int
     least: float
     most: float
+    whole: float
     spent: Spent
     memory: Mapping[str, Memory]
     settled: float
@@ -102,6 +107,7 @@ class Market:
                 placements=sum(parts),
                 least=min(parts) / step,
                 most=max(parts) / step,
+                whole=load.whole,
                 spent=spent,
                 memory=held,
                 settled=load.settled,

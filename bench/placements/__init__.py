@@ -13,7 +13,7 @@ from statistics import median
 
 from bench.placements.start import start
 from bench.placements.sustained import By, Latency, Market, Sustained, market
-from bench.placements.usage import Memory
+from bench.placements.usage import Memory, Spent
 from bench.results import Figure
 
 CITY, PROVINCE = 11, 100
@@ -21,6 +21,7 @@ CITY, PROVINCE = 11, 100
 
 SECONDS, WARM_SECONDS = 60.0, 15.0
 QUICK_SECONDS, QUICK_WARM_SECONDS = 20.0, 8.0
+IDLE_SECONDS = 5.0
 PEOPLE, QUICK_PEOPLE = 300, 60
 """Who is watched on the live stream."""
 HOPS, QUICK_HOPS = 300, 100
@@ -49,6 +50,7 @@ def figures(*, quick: bool) -> list[Figure]:
 async def _city(*, quick: bool) -> tuple[Sustained, Latency]:
     seconds, warm = (QUICK_SECONDS, QUICK_WARM_SECONDS) if quick else (SECONDS, WARM_SECONDS)
     async with market(CITY) as city:
+        _say_idle(await city.idle(IDLE_SECONDS))
         found = await _sustained(city, "log", seconds=seconds, warm=warm)
         people, hops = (QUICK_PEOPLE, QUICK_HOPS) if quick else (PEOPLE, HOPS)
         latency = await city.latency(found.whole / 3, seconds=seconds, people=people, hops=hops)
@@ -77,6 +79,12 @@ async def _sustained(where: Market, by: By, *, seconds: float, warm: float) -> S
 
 
 # --- telling ---------------------------------------------------------------------------------------------------------
+
+
+def _say_idle(found: Spent) -> None:
+    shares = {name: 100 * seconds / found.seconds for name, seconds in found.by.items()}
+    each = ", ".join(f"{name} {share:.0f} %" for name, share in shares.items())
+    print(f"while nothing happens, of one processor: {each}; in all {sum(shares.values()):.0f} %", flush=True)
 
 
 def _say_sustained(found: Sustained) -> None:

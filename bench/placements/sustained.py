@@ -26,7 +26,7 @@ By = Literal["log", "gateway"]
 IN_HAND: Mapping[By, int] = {"log": 2_000, "gateway": 300}
 """Seats. With more of them batches are greater, and everybody waits longer."""
 
-MOST_A_SECOND = 120
+MOST_A_SECOND = 40
 """Workers who are registered for each second of a load by the gateway: more than two cores bear."""
 
 PARTS_OF_TIME = 6
@@ -83,6 +83,12 @@ class Market:
     stack: Stack
     city: City
     log: Log
+
+    async def idle(self, seconds: float) -> Spent:
+        """What is taken while nothing happens."""
+        clock = Clock(self.stack)
+        await asyncio.sleep(seconds)
+        return clock.spent()
 
     async def sustained(self, by: By, *, seconds: float, warm: float) -> Sustained:
         """Under a load that it can just bear."""

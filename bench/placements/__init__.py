@@ -92,7 +92,8 @@ def _say_sustained(found: Sustained) -> None:
     print(
         f"placements, {found.districts} districts{', one of them hot' if found.hot else ''}, by the {found.by}: "
         f"{found.rate:.1f}/s for {found.seconds:.0f} s ({found.least:.1f} to {found.most:.1f}); all done "
-        f"{found.settled:.1f} s later, {found.whole:.1f}/s with that; {found.dead} set aside{busy}\n"
+        f"{found.settled:.1f} s later, {found.whole:.1f}/s with that; "
+        f"{found.events:.1f} events each; {found.dead} set aside{busy}\n"
         f"  processor, ms a placement: {_listed(found.milliseconds)}; in all {sum(found.milliseconds.values()):.1f}\n"
         f"  memory, MB (proportional): {_memory(found.memory)}",
         flush=True,

@@ -39,6 +39,10 @@ class Behind:
             behind[service] = waits
         return behind
 
+    async def said(self) -> int:
+        """How many events stand in the log, or did."""
+        return sum((await self._consumer.end_offsets(self._places)).values())
+
     async def dead(self) -> int:
         """How many events were set aside, in all services."""
         return sum([sum((await backlog(self._mongo[service])).dead.values()) for service in SERVICES])

@@ -53,7 +53,7 @@ class Load:
         behind = Behind(self.stack.kafka, self.stack.mongo_url)
         await behind.start()
         topics = [OfferMade.topic, PlacementMade.topic, AgreementMade.topic]
-        self.began = time.monotonic()
+        self.began, before = time.monotonic(), await behind.said()
         try:
             async with listening(self.stack.kafka, *topics) as listener, asyncio.TaskGroup() as group:
                 hearing, looking = group.create_task(self._hear(listener)), group.create_task(self._look(behind))
@@ -66,6 +66,7 @@ class Load:
                 finally:
                     for task in (bringing, hearing, looking):
                         task.cancel()
+            self.events = await behind.said() - before
             self.dead = await behind.dead()
         finally:
             await behind.close()
@@ -75,6 +76,8 @@ class Load:
     """Seconds until everything that was brought had been done, after nobody came any more."""
     whole: float = 0.0
     """Placements a second from the first that was brought until all had been done that follows from the last."""
+    events: int = 0
+    """How many came into the log."""
     dead: int = 0
 
     @property

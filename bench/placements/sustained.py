@@ -37,7 +37,7 @@ class Sustained:
     """What a market did for `seconds`. `least` and `most`: placements a second in a sixth of that time.
 
     `whole`: placements a second over everything, from the first until all was done that follows from the last; less
-    than `rate` where a service had fallen behind.
+    than `rate` where a service had fallen behind. `events`: so many came into the log for each placement.
     """
 
     districts: int
@@ -48,6 +48,7 @@ class Sustained:
     least: float
     most: float
     whole: float
+    events: float
     spent: Spent
     memory: Mapping[str, Memory]
     settled: float
@@ -114,6 +115,7 @@ class Market:
                 least=min(parts) / step,
                 most=max(parts) / step,
                 whole=load.whole,
+                events=load.events / max(1, len(load.placed)),
                 spent=spent,
                 memory=held,
                 settled=load.settled,

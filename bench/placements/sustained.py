@@ -30,6 +30,8 @@ MOST_A_SECOND = 40
 """Workers who are registered for each second of a load by the gateway: more than two cores bear."""
 
 PARTS_OF_TIME = 6
+LEAD_SECONDS = 5.0
+"""So long a load runs before anybody is watched."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ class Market:
             await watched.open(people)
             load = Load(self.stack, self.log, 0, rate)
             async with load.running():
-                await asyncio.sleep(seconds / PARTS_OF_TIME)
+                await asyncio.sleep(LEAD_SECONDS)
                 began = time.time()
                 await watched.watch(people, seconds)
                 ended = time.time()

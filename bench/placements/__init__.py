@@ -23,7 +23,7 @@ SECONDS, WARM_SECONDS = 60.0, 15.0
 QUICK_SECONDS, QUICK_WARM_SECONDS = 20.0, 8.0
 IDLE_SECONDS = 5.0
 PEOPLE, QUICK_PEOPLE = 120, 20
-"""Who is watched on the live stream, one a second: all that they do is by the gateway, and must not be a load itself."""
+"""Who is watched on the live stream, one a second: what they do goes by the gateway, and must not be a load itself."""
 HOPS, QUICK_HOPS = 300, 100
 
 AIM, FLOORS = 300.0, 3.0

@@ -35,6 +35,7 @@ AT_ONCE = 32
 """Requests that an app's users have on the way at a time, while they register."""
 
 EMPLOYERS = 60
+PATIENCE_SECONDS = 60.0
 
 
 class Refused(Exception):
@@ -111,7 +112,7 @@ class Gateway:
     def __init__(self, stack: Stack, city: City) -> None:
         self._stack, self._city, self._people = stack, city, People(7)
         self._http = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=30)
+            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS)
         )
         self._tokens: dict[str, str] = {}
         self._employers: list[str] = []
@@ -166,7 +167,9 @@ class Gateway:
             async with turns:
                 await each
 
-        await asyncio.gather(*map(one, work))
+        async with asyncio.TaskGroup() as group:
+            for each in work:
+                group.create_task(one(each))
 
     async def _employ(self, number: int, id: str) -> None:
         code = credit_code(f"{number:08d}")

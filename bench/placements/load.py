@@ -53,7 +53,7 @@ class Load:
         behind = Behind(self.stack.kafka, self.stack.mongo_url)
         await behind.start()
         topics = [OfferMade.topic, PlacementMade.topic, AgreementMade.topic]
-        self.began, before = time.monotonic(), await behind.said()
+        before = await behind.said()
         try:
             async with listening(self.stack.kafka, *topics) as listener, asyncio.TaskGroup() as group:
                 hearing, looking = group.create_task(self._hear(listener)), group.create_task(self._look(behind))
@@ -62,7 +62,6 @@ class Load:
                     yield
                     bringing.cancel()
                     self.settled = await self._until_settled(behind)
-                    self.whole = len(self.placed) / (time.monotonic() - self.began)
                 finally:
                     for task in (bringing, hearing, looking):
                         task.cancel()
@@ -71,11 +70,8 @@ class Load:
         finally:
             await behind.close()
 
-    began: float = 0.0
     settled: float = 0.0
     """Seconds until everything that was brought had been done, after nobody came any more."""
-    whole: float = 0.0
-    """Placements a second from the first that was brought until all had been done that follows from the last."""
     events: int = 0
     """How many came into the log."""
     dead: int = 0

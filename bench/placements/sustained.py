@@ -1,6 +1,7 @@
 """How many placements a second a whole market makes, where its processor time goes, and how soon people hear of it."""
 
 import asyncio
+import math
 import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -38,8 +39,8 @@ LEAD_SECONDS = 5.0
 class Sustained:
     """What a market did for `seconds`. `least` and `most`: placements a second in a sixth of that time.
 
-    `whole`: placements a second over everything, from the first until all was done that follows from the last; less
-    than `rate` where a service had fallen behind. `events`: so many came into the log for each placement.
+    `whole`: placements a second from the same moment until all was done that follows from the last; less than `rate`
+    where a service had fallen behind. `events`: so many came into the log for each placement.
     """
 
     districts: int
@@ -116,7 +117,7 @@ class Market:
                 placements=sum(parts),
                 least=min(parts) / step,
                 most=max(parts) / step,
-                whole=load.whole,
+                whole=load.placed_between(began, math.inf) / (ended - began + load.settled),
                 events=load.events / max(1, len(load.placed)),
                 spent=spent,
                 memory=held,

@@ -21,6 +21,7 @@ from shared.auth import Clerk, Operator
 from shared.contracts.terms import Instant
 from shared.districts import GivenDistrict
 from shared.http import INVALID, InUnit
+from shared.once import OnceAUnit
 from shared.problems import Conflict, Fault, Invalid, Problem, Text
 from shared.rules import ALWAYS, COUNTRY, Figures, Shipped, chain, merge_patch
 from shared.unit import Document, Unit
@@ -73,6 +74,7 @@ class RuleBook(Generic[M]):
     def __init__(self, model: type[M], shipped: Iterable[Shipped]) -> None:
         self.model = model
         self._shipped = sorted(shipped, key=lambda each: each.since)
+        self._in_force = OnceAUnit[tuple[str, datetime], M]()
         for each in self._shipped:
             self._merged(each.area, each.since, [])
 
@@ -82,7 +84,12 @@ class RuleBook(Generic[M]):
 
     async def of(self, unit: Unit, district: str, *, at: datetime | None = None) -> M:
         """The rules in force in a district now, or at another moment."""
-        return self._merged(district, at or unit.now, await _versions(unit, chain(district)))
+        moment = at or unit.now
+
+        async def read() -> M:
+            return self._merged(district, moment, await _versions(unit, chain(district)))
+
+        return await self._in_force.get(unit, (district, moment), read)
 
     async def put(
         self,
@@ -125,6 +132,7 @@ class RuleBook(Generic[M]):
         )
         self._check(version, versions)
         unit.save(version)
+        self._in_force.forget(unit)
         facts = {"area": area, "number": number, "since": since, "changes": changes, "reason": reason}
         await audit(unit, by, "rules set", **facts)
         return version

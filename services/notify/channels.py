@@ -8,23 +8,21 @@ import json
 import smtplib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from email.message import EmailMessage
 from email.policy import SMTP
-from functools import cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple, Protocol, Self
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import orjson
-from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
 from services.notify import push
 from shared import clock
+from shared.providers import Answer, asking, post
 from shared.sending import Retry, check
 
 TIMEOUT_SECONDS = 5.0
@@ -49,18 +47,6 @@ class Channel(Protocol):
 
         Raises `Retry` or `Rejected`.
         """
-
-
-class Answer(NamedTuple):
-    """What a provider answered over HTTP."""
-
-    status: int
-    retry_after: str | None
-    body: bytes
-
-    @classmethod
-    def of(cls, said: ClientResponse, body: bytes = b"") -> Self:
-        return cls(said.status, said.headers.get("retry-after"), body)
 
 
 class SmsGateway:
@@ -150,7 +136,7 @@ async def post_to_all(
         raise Rejected from None
     if not url.host or url.scheme not in (("https", "http") if local else ("https",)):
         raise Rejected
-    async with _asking():
+    async with asking(TIMEOUT_SECONDS):
         ip = await _resolved(url.host, url.port or 443, local=local)
         whom = {**headers, "host": url.host_port_subcomponent or ""}
         name = url.host if url.scheme == "https" else None
@@ -173,11 +159,6 @@ async def _resolved(host: str, port: int, *, local: bool) -> str:
     if not all(open_to_all(each) or (local and ip_address(each).is_loopback) for each in addresses):
         raise Rejected
     return addresses[0]
-
-
-def provider_client() -> ClientSession:
-    """A client for the region's own providers, which keeps connections."""
-    return ClientSession(timeout=ClientTimeout(), cookie_jar=DummyCookieJar())
 
 
 def webhook_client() -> ClientSession:
@@ -387,31 +368,7 @@ class Smtp:
 
 async def _post(client: ClientSession, url: str, body: Mapping[str, Any], **query: str) -> Answer:
     """Post JSON to a provider, and read its answer. Raises `Retry`."""
-    data, proxy = orjson.dumps(body), _proxy_to(url)
-    async with (
-        _asking(),
-        client.post(url, params=query, data=data, headers=JSON, proxy=proxy, allow_redirects=False) as said,
-    ):
-        return Answer.of(said, await said.read())
-
-
-@cache
-def _proxy_to(url: str) -> str | None:
-    """The proxy that the environment names for an address (https_proxy, no_proxy); aiohttp would look each time."""
-    parts = urlsplit(url)
-    return None if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme)
-
-
-@asynccontextmanager
-async def _asking() -> AsyncIterator[None]:
-    """For so long an answer is waited for; raises `Retry` when there is none."""
-    try:
-        async with asyncio.timeout(TIMEOUT_SECONDS):
-            yield
-    except TimeoutError:
-        raise Retry("timeout") from None
-    except ClientError:
-        raise Retry("unreachable") from None
+    return await post(client, url, orjson.dumps(body), JSON, within=TIMEOUT_SECONDS, query=query)
 
 
 def _judge(answer: Answer) -> None:

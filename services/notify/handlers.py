@@ -100,6 +100,18 @@ def the_gig(event: GigPosted | GigAmended | GigFilled | GigReopened | GigClosed)
     return [(Gig, event.gig_id)]
 
 
+def the_full_gig(event: GigFilled) -> Documents:
+    """The gig and what telling its employer needs: most gigs become full, and mostly once."""
+    yield Gig, event.gig_id
+    if person := event.employer_id:
+        yield Message, f"{about(event)}{_turn(1)}:{person}"
+        yield from ((kind, person) for kind in NEEDED)
+
+
+def _turn(times_full: int) -> str:
+    return f":{times_full}"
+
+
 # --- offers and placements -------------------------------------------------------------------------------------------
 
 
@@ -395,7 +407,7 @@ async def _known(event: GigFilled | GigReopened | GigClosed, unit: Unit) -> Gig 
     return gig
 
 
-@react.to(GigFilled, needs=the_gig)
+@react.to(GigFilled, needs=the_full_gig)
 async def tell_of_full_gig(event: GigFilled, unit: Unit) -> None:
     """Each time that it becomes full: once, and again after its seats were open in between."""
     gig = await _known(event, unit)
@@ -404,7 +416,7 @@ async def tell_of_full_gig(event: GigFilled, unit: Unit) -> None:
     gig.full, gig.times_full = True, gig.times_full + 1
     unit.save(gig)
     facts: dict[str, Fact] = {"title": gig.title, "placed": event.placed}
-    await tell(unit, event, "employer", facts, person=gig.employer_id, turn=f":{gig.times_full}")
+    await tell(unit, event, "employer", facts, person=gig.employer_id, turn=_turn(gig.times_full))
 
 
 @react.to(GigReopened, needs=the_gig)

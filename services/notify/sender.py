@@ -22,7 +22,6 @@ from services.notify.channels import (
     WebPush,
     WeChat,
     WeComRobot,
-    provider_client,
     webhook_client,
 )
 from services.notify.domain import Via
@@ -40,6 +39,7 @@ from services.notify.telling import ending, fall_back, put_off_in_quiet_hours
 from services.notify.texts import digest
 from shared import clock
 from shared.faults import fault_point
+from shared.providers import provider_client
 from shared.sealed import PersonalSealer, PersonKey, Shredded
 from shared.sending import AT_ONCE, LEASE, Retry, pause, send_in_lanes
 from shared.service import Runtime

@@ -13,6 +13,7 @@ from services.notify.domain import EARTH_M, SEVERAL, Via
 from services.notify.rules import SHIPPED, Rules
 from services.notify.texts import Fact, Facts, Language, Part, say
 from shared.contracts.notify import AlertKind
+from shared.once import OnceAUnit
 from shared.rulebook import RuleBook, RuleVersion
 from shared.settings import Settings
 from shared.unit import Document, Unit
@@ -369,9 +370,13 @@ async def people_in_groups(unit: Unit, after: str, limit: int) -> list[str]:
     return [row["_id"] for row in rows]
 
 
+_ALERTS_ON = OnceAUnit[str, list[Alert]]()
+
+
 async def alerts_on(unit: Unit) -> list[Alert]:
     """The alerts that last, the oldest first."""
-    return await unit.find(Alert, {"until": {"$gt": unit.now}, "withdrawn_at": None}, sort=[("at", 1)])
+    lasts = {"until": {"$gt": unit.now}, "withdrawn_at": None}
+    return await _ALERTS_ON.get(unit, "", lambda: unit.find(Alert, lasts, sort=[("at", 1)]))
 
 
 async def people_told(unit: Unit, alert: Alert, after: str, limit: int) -> list[str]:

@@ -5,6 +5,7 @@ Nothing is sent here. What is saved is a delivery with a due time, for the sende
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 
 from opentelemetry import propagate
 
@@ -23,6 +24,12 @@ GIVE_UP_AFTER = timedelta(hours=6)
 
 GATHERED_AT_MOST = 50
 REFS = ("offer_id", "gig_id", "placement_id", "case_id", "alert_id", "notice_id", "article_id")
+
+
+@cache
+def _refs_in(kind: type[Event]) -> tuple[str, ...]:
+    """Those that events of a kind have: to ask one for what it lacks is slow."""
+    return tuple(name for name in REFS if name in kind.model_fields)
 
 
 async def tell(
@@ -58,7 +65,7 @@ async def tell(
         part=part,
         kind=kind_of(event),
         facts=dict(facts),
-        refs={name: getattr(event, name) for name in REFS if getattr(event, name, None)},
+        refs={name: ref for name in _refs_in(type(event)) if (ref := getattr(event, name))},
         context=f"{context}:{person}" if context else None,
         at=unit.now,
     )

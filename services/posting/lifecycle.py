@@ -199,7 +199,8 @@ def _fill_or_reopen(unit: Unit, gig: Gig) -> None:
     full = gig.placed >= gig.terms.headcount
     if full and gig.status == "open":
         gig.status = "filled"
-        unit.publish(GigFilled(gig_id=gig.id, district=gig.district, placed=gig.placed))
+        employer = gig.terms.employer_id
+        unit.publish(GigFilled(gig_id=gig.id, district=gig.district, placed=gig.placed, employer_id=employer))
     elif not full and gig.status == "filled" and not gig.expired(unit.now):
         gig.status = "open"
         unit.publish(GigReopened(gig_id=gig.id, district=gig.district, placed=gig.placed))

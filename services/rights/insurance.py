@@ -1,13 +1,15 @@
 """Insurers. One protocol; whoever stands behind it is asked to enrol a shift or to withdraw one, and answers."""
 
+import json
 import re
 from datetime import datetime
 from typing import Protocol
 
-import httpx
+from aiohttp import ClientSession
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from shared.contracts.terms import Period
+from shared.providers import Answer, post
 from shared.sending import Retry, check
 
 TIMEOUT_SECONDS = 5.0
@@ -67,7 +69,7 @@ class HttpInsurer:
     those of `shared.sending` refuses, with a problem (RFC 9457) whose `code` is the reason.
     """
 
-    def __init__(self, url: str, client: httpx.AsyncClient) -> None:
+    def __init__(self, url: str, client: ClientSession) -> None:
         self._url, self._client = url.rstrip("/"), client
 
     async def enrol(self, enrolment: Enrolment, idempotency_key: str) -> str:
@@ -80,28 +82,22 @@ class HttpInsurer:
     async def _ask(
         self, what: str, asked: Enrolment | Withdrawal, idempotency_key: str, wanted: type["_Answer"]
     ) -> bytes:
-        try:
-            answer = await self._client.post(
-                f"{self._url}/{what}",
-                content=asked.model_dump_json(),
-                headers={"content-type": "application/json", "idempotency-key": idempotency_key},
-                timeout=TIMEOUT_SECONDS,
-            )
-        except httpx.TimeoutException:
-            raise Retry("timeout") from None
-        except httpx.TransportError:
-            raise Retry("unreachable") from None
-        except httpx.RequestError:
-            raise Retry("broken") from None
-        if not check(answer.status_code, answer.headers.get("retry-after")):
+        answer = await post(
+            self._client,
+            f"{self._url}/{what}",
+            asked.model_dump_json().encode(),
+            {"content-type": "application/json", "idempotency-key": idempotency_key},
+            within=TIMEOUT_SECONDS,
+        )
+        if not check(answer.status, answer.retry_after):
             raise Refused(_code(answer))
         try:
-            said = wanted.model_validate_json(answer.content)
+            said = wanted.model_validate_json(answer.body)
         except ValidationError:
             raise Retry("broken") from None
         if said.reference != asked.reference:
             raise Retry("broken")
-        return answer.content
+        return answer.body
 
 
 class _Answer(BaseModel):
@@ -112,10 +108,10 @@ class _Enrolled(_Answer):
     policy_id: str = Field(min_length=1, max_length=100)
 
 
-def _code(answer: httpx.Response) -> str:
+def _code(answer: Answer) -> str:
     """The reason of a refusal, if it is a code as ours are; texts of others are passed on to nobody."""
     try:
-        code = answer.json()["code"]
+        code = json.loads(answer.body)["code"]
     except (ValueError, KeyError, TypeError):
         return "not-said"
     return code if isinstance(code, str) and CODE.fullmatch(code) else "not-said"

@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import httpx
 import structlog
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 
 from services.rights import covers, domain
-from services.rights.insurance import TIMEOUT_SECONDS, Enrolment, HttpInsurer, Insurer, Refused, Withdrawal
+from services.rights.insurance import Enrolment, HttpInsurer, Insurer, Refused, Withdrawal
 from services.rights.store import Cover, covers_due, oldest_asking
 from shared import clock
 from shared.faults import fault_point
+from shared.providers import provider_client
 from shared.sending import AT_ONCE, LEASE, Retry, send_in_lanes
 from shared.service import Runtime
 from shared.tasks import end_tasks
@@ -22,6 +22,9 @@ from shared.unit import Unit
 log = structlog.get_logger()
 
 MEASURE_SECONDS = 5.0
+
+MARK_SECONDS = 0.1
+"""A transaction a cover would cost more than asking for it."""
 
 
 class Sender:
@@ -53,38 +56,39 @@ class Sender:
         return await self._store.transact(take)
 
     async def ask(self, claimed: Sequence[Cover]) -> None:
-        """Ask side by side, and write down each answer when it is there."""
-        settling = [asyncio.create_task(self._settle(cover)) for cover in claimed]
+        """Ask side by side; answers are written down together, whatever the rest still waits for."""
+        asking = {asyncio.create_task(self._answer(cover)) for cover in claimed}
         try:
-            await asyncio.gather(*settling)
+            while asking:
+                ended, asking = await asyncio.wait(asking, timeout=MARK_SECONDS)
+                await self._mark([end for end in (task.result() for task in ended) if end])
         finally:
-            await end_tasks(*settling)
+            await end_tasks(*asking)
 
-    async def _settle(self, cover: Cover) -> None:
-        end = await self._answer(cover)
-        if end is None:
-            return
-
+    async def _mark(self, ends: Sequence["_End"]) -> None:
         async def mark(unit: Unit) -> None:
-            kept = await unit.get(Cover, cover.id)
-            if kept is None or kept.ask != cover.ask:
-                return  # another process was told already
-            if isinstance(end.said, Retry):
-                if kept.attempts == cover.attempts:  # else its lease ended, and another process asks now
-                    covers.put_off(unit, kept, end.said)
-                return
-            with use_span(end.span):
-                match end.said:
-                    case Refused(code=code) if cover.ask == "enrol":
-                        covers.refuse(unit, kept, code)
-                    case Refused(code=code):
-                        covers.end(unit, kept, refused_for=code)
-                    case str(policy_id):
-                        covers.confirm(unit, kept, policy_id)
-                    case None:
-                        covers.end(unit, kept)
+            await unit.load(Cover, [end.cover.id for end in ends])
+            for end in ends:
+                kept = await unit.get(Cover, end.cover.id)
+                if kept is None or kept.ask != end.cover.ask:
+                    continue  # another process was told already
+                if isinstance(end.said, Retry):
+                    if kept.attempts == end.cover.attempts:  # else its lease ended, and another process asks now
+                        covers.put_off(unit, kept, end.said)
+                    continue
+                with use_span(end.span):
+                    match end.said:
+                        case Refused(code=code) if end.cover.ask == "enrol":
+                            covers.refuse(unit, kept, code)
+                        case Refused(code=code):
+                            covers.end(unit, kept, refused_for=code)
+                        case str(policy_id):
+                            covers.confirm(unit, kept, policy_id)
+                        case None:
+                            covers.end(unit, kept)
 
-        await self._store.transact(mark)
+        if ends:
+            await self._store.transact(mark)
 
     async def _answer(self, cover: Cover) -> "_End | None":
         """What the insurer says; None for what nobody foresaw: it falls due with its lease."""
@@ -108,7 +112,7 @@ class Sender:
             if outcome != "taken":
                 span.set_status(Status(StatusCode.ERROR, outcome))
             fault_point("asked_before_marked", outcome == "taken")
-            return _End(span, said)
+            return _End(cover, span, said)
 
     async def _hand_over(self, cover: Cover) -> str | None:
         """The policy number of what is enrolled now; None when it is withdrawn. Raises `Retry` and `Refused`."""
@@ -134,6 +138,7 @@ class Sender:
 class _End:
     """What came of one try; None of a withdrawal that was taken. The trace goes on from `span`."""
 
+    cover: Cover
     span: Span
     said: Retry | Refused | str | None
 
@@ -142,7 +147,7 @@ async def ask_forever(runtime: Runtime) -> None:
     """Ends at once where there is no insurer."""
     if not covers.has_insurer():
         return
-    async with httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+    async with provider_client() as client:
         await Sender(runtime, HttpInsurer(runtime.settings.insurer_url, client)).run()
 
 

@@ -53,11 +53,12 @@ class GigAmended(Event, topic="posting.gig", type="posting.gig-amended.v1", subj
 
 
 class GigFilled(Event, topic="posting.gig", type="posting.gig-filled.v1", subject="gig_id"):
-    """Every seat of the gig has a placement; it left search."""
+    """Every seat of the gig has a placement; it left search. Who posted it is not in events of before."""
 
     gig_id: str
     district: District
     placed: int
+    employer_id: str | None = None
 
 
 class GigReopened(Event, topic="posting.gig", type="posting.gig-reopened.v1", subject="gig_id"):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from services.matching import store
 from services.matching.store import Offer, Placement
 from shared.contracts.workers import WorkerChanged
 from shared.testing import Harness
@@ -97,3 +98,21 @@ async def test_no_question_scans_a_collection_or_sorts_what_it_read(matching: Ha
         assert used & {"IXSCAN", "IDHACK", "DISTINCT_SCAN", "COUNT_SCAN", "EOF"}, (collection, pipeline, used)
         assert "COLLSCAN" not in used, (collection, pipeline)
         assert "SORT" not in used, (collection, pipeline)
+
+
+async def test_rules_that_a_unit_sets_are_those_it_goes_on_with(matching: Harness) -> None:
+    async def set_and_read(unit: Unit) -> tuple[int, int]:
+        before = await store.RULES.of(unit, FURONG)
+        changes = {"offer_seconds": before.offer_seconds + 30}
+        await store.RULES.put(unit, FURONG, changes, replaces=0, since=None, reason="for a test", by="operator-1")
+        return before.offer_seconds, (await store.RULES.of(unit, FURONG)).offer_seconds
+
+    before, after = await matching.runtime.store.transact(set_and_read)
+    assert after == before + 30
+
+
+async def test_rules_are_asked_for_once_a_unit(matching: Harness, asked: Asked) -> None:
+    unit = matching.reading()
+    for _ in range(3):
+        await store.RULES.of(unit, FURONG)
+    assert [collection for collection, _ in asked] == ["rules"]

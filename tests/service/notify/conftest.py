@@ -8,10 +8,10 @@ from services.notify.channels import (
     VoiceGateway,
     Webhook,
     WeComRobot,
-    provider_client,
     webhook_client,
 )
 from services.notify.sender import Sender
+from shared.providers import provider_client
 from shared.testing import Harness
 from tests.service.notify.post import PostOffice, post_office
 from tests.service.notify.sink import Sink, sms_sink

@@ -28,7 +28,6 @@ from services.notify.channels import (
     Webhook,
     WeComRobot,
     open_to_all,
-    provider_client,
     webhook_client,
 )
 from services.notify.sender import Sender, channels_of
@@ -36,6 +35,7 @@ from services.notify.store import Contact, Delivery
 from shared import clock
 from shared.contracts.matching import PlacementMade
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
+from shared.providers import provider_client
 from shared.sending import LEASE, Retry
 from shared.testing import Harness
 from tests.service.notify.post import PostOffice

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from services.notify.channels import SmsGateway, VoiceGateway, provider_client
+from services.notify.channels import SmsGateway, VoiceGateway
 from services.notify.sender import Sender
 from services.notify.store import Delivery
 from shared.contracts.matching import OfferMade, PlacementMade
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.contracts.rights import PayDue
+from shared.providers import provider_client
 from shared.testing import Harness
 from tests.service.notify.post import PostOffice
 from tests.service.notify.sink import Sink

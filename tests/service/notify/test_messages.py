@@ -1,9 +1,12 @@
 """Who is told of what: once per person and event, in their language."""
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from pymongo.asynchronous.collection import AsyncCollection
 
 from services.notify.handlers import react
 from services.notify.store import Delivery, Message
@@ -405,3 +408,35 @@ async def test_pay_that_is_contested_again_is_told_again(notify: Harness) -> Non
     for at in ("2026-11-24T02:00:00Z", "2026-11-24T02:00:00Z", "2026-11-24T05:00:00Z"):
         await notify.receives(said(PayContested, at=at))
     assert len(await told(notify)) == before + 2
+
+
+async def test_full_gigs_of_many_employers_are_told_of_with_as_many_questions_as_of_one(
+    notify: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    questions = 0
+    find = AsyncCollection.find
+
+    def counted(self: Any, *what: Any, **how: Any) -> Any:
+        nonlocal questions
+        questions += 1
+        return find(self, *what, **how)
+
+    async def filled(many: int) -> int:
+        nonlocal questions
+        gigs = {f"gig-{many}-{n}": f"employer-{many}-{n}" for n in range(many)}
+        terms = said(GigPosted).terms
+        await notify.receives(
+            *(
+                said(GigPosted, gig_id=gig, terms=terms.model_copy(update={"employer_id": employer}))
+                for gig, employer in gigs.items()
+            )
+        )
+        questions = 0
+        await notify.receives(*(said(GigFilled, gig_id=gig, employer_id=who) for gig, who in gigs.items()))
+        return questions
+
+    monkeypatch.setattr(AsyncCollection, "find", counted)
+    assert await filled(1) == await filled(5)
+    assert Counter(message.person_id for message in await notify.all(Message)) == Counter(
+        {"employer-1-0": 1, **{f"employer-5-{n}": 1 for n in range(5)}}
+    )

@@ -9,13 +9,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from structlog.testing import capture_logs
 
 from services.notify import channels
-from services.notify.channels import SmsGateway, provider_client
+from services.notify.channels import SmsGateway
 from services.notify.sender import Sender
 from services.notify.store import Delivery
 from shared import clock
 from shared.contracts.matching import OfferMade, PlacementMade
 from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.contracts.posting import EmployerVerified
+from shared.providers import provider_client
 from shared.sending import AT_ONCE, LEASE
 from shared.testing import Harness
 from shared.unit import outbox_row

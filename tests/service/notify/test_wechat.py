@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from services.notify.channels import Channel, Rejected, WeChat, provider_client
+from services.notify.channels import Channel, Rejected, WeChat
 from services.notify.sender import Sender, channels_of
 from services.notify.store import Delivery
 from shared.contracts.matching import PlacementMade
 from shared.contracts.notify import DeliveryMade
+from shared.providers import provider_client
 from shared.sending import Retry
 from shared.testing import Harness
 from tests.service.notify.story import WORKER, reach, said, send

@@ -329,7 +329,9 @@ async def test_the_headcount_cannot_fall_below_who_is_placed(posting: Harness) -
     assert (full["http"], full["status"]) == (200, "filled")
     amended, filled = (await posting.published())[-2:]
     assert isinstance(amended, GigAmended)
-    assert filled == GigFilled(gig_id=gig["gig_id"], district=gig["district"], placed=2)
+    assert filled == GigFilled(
+        gig_id=gig["gig_id"], district=gig["district"], placed=2, employer_id=amended.terms.employer_id
+    )
 
 
 async def test_nothing_changes_once_the_shift_has_begun(posting: Harness) -> None:

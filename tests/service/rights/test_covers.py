@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import httpx
 import pytest
 
 from services.rights import covers, insurance
@@ -13,6 +12,7 @@ from services.rights.insurance import HttpInsurer
 from services.rights.sender import Sender
 from services.rights.store import Cover, oldest_asking
 from shared.contracts.rights import AgreementMade, CoverConfirmed, CoverRefused
+from shared.providers import provider_client
 from shared.sending import AT_ONCE, LEASE
 from shared.testing import Harness
 from tests.service.rights.insurer import RecordingInsurer, Turn, recording_insurer
@@ -33,7 +33,7 @@ async def insurer(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RecordingIns
 
 @pytest.fixture
 async def sender(rights: Harness, insurer: RecordingInsurer) -> AsyncIterator[Sender]:
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         yield Sender(rights.runtime, HttpInsurer(insurer.url, client))
 
 
@@ -191,7 +191,7 @@ async def test_while_the_insurer_is_down_covers_wait_and_nothing_is_lost(
 ) -> None:
     many = AT_ONCE + 5
     await rights.receives(*(placement_made(f"placement-{n}") for n in range(many)))
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         away = Sender(rights.runtime, HttpInsurer("http://127.0.0.1:1", client))
         assert await ask(away) + await ask(away) == many
         assert {(cover.status, cover.trouble) for cover in await rights.all(Cover)} == {("pending", "unreachable")}
@@ -206,9 +206,23 @@ async def test_while_the_insurer_is_down_covers_wait_and_nothing_is_lost(
     assert await oldest_asking(rights.reading()) is None
 
 
+async def test_an_answer_that_does_not_come_keeps_no_other_cover_waiting(
+    rights: Harness, sender: Sender, insurer: RecordingInsurer
+) -> None:
+    await rights.receives(*(placement_made(f"placement-{n}") for n in range(3)))
+    insurer.turns.append("hang")
+    asking = asyncio.create_task(ask(sender))
+    while sum(cover.status == "active" for cover in await rights.all(Cover)) < 2:
+        assert not asking.done()
+        await asyncio.sleep(0.02)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    assert sorted(cover.status for cover in await rights.all(Cover)) == ["active", "active", "pending"]
+
+
 async def test_two_processes_enrol_each_cover_once(rights: Harness, sender: Sender, insurer: RecordingInsurer) -> None:
     await rights.receives(*(placement_made(f"placement-{n}") for n in range(AT_ONCE)))
-    async with httpx.AsyncClient() as client:
+    async with provider_client() as client:
         other = Sender(rights.runtime, HttpInsurer(insurer.url, client))
         await asyncio.gather(ask(sender), ask(other), ask(sender))
     rights.clock.now += LEASE

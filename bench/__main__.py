@@ -11,10 +11,30 @@ import sys
 from collections.abc import Iterable
 from types import ModuleType
 
-from bench import burst, crews, drift, edge, engine, growth, matching, promises, reactions, screening, search, told
+from bench import (
+    burst,
+    crews,
+    drift,
+    edge,
+    engine,
+    growth,
+    matching,
+    placements,
+    promises,
+    reactions,
+    screening,
+    search,
+    told,
+)
 from bench.results import Figure, last_line, read, table, write
 
-COMPARED: dict[str, ModuleType] = {"reactions": reactions, "edge": edge, "engine": engine, "growth": growth}
+COMPARED: dict[str, ModuleType] = {
+    "reactions": reactions,
+    "placements": placements,
+    "edge": edge,
+    "engine": engine,
+    "growth": growth,
+}
 PROMISED = (matching, burst, told, crews, search, drift, promises)
 
 

@@ -14,7 +14,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, TraceIdRatioBased
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from prometheus_client import Counter, Gauge, Histogram
@@ -125,12 +125,12 @@ def start_logs(settings: Settings, service: str) -> None:
 def start_traces(settings: Settings, service: str) -> TracerProvider:
     """A tracer provider for one service; spans go to `otlp_url` by OTLP over HTTP.
 
-    Where that is empty none is recorded, and a trace is no more than an id that logs and messages carry.
+    Where that is empty no trace is begun that would be recorded; it is no more than an id that logs and messages carry.
     """
     propagate.set_global_textmap(TraceContextTextMapPropagator())
     provider = TracerProvider(
         resource=Resource.create({"service.name": service}),
-        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio)) if settings.otlp_url else ALWAYS_OFF,
+        sampler=ParentBased(TraceIdRatioBased(settings.trace_ratio if settings.otlp_url else 0.0)),
         shutdown_on_exit=False,
     )
     if settings.otlp_url:

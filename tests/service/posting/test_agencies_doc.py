@@ -49,6 +49,7 @@ async def test_what_the_document_shows_is_done(posting: Harness) -> None:
     second = await send(lines, "application/x-ndjson")
     assert [row["outcome"] for row in second["rows"]] == ["posted", "closed"]
     await posting.receives(GigOffered.model_validate_json(event))
+    await posting.later()
     assert [answer.outcome for answer in await posting.published(FeedAnswered)] == ["posted"]
     assert {gig.origin for gig in await posting.all(Gig)} == {f"{AGENCY}/2026-1123-{n:03d}" for n in (7, 8, 9, 10)}
 

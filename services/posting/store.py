@@ -216,7 +216,7 @@ def offered_id(feed: str, origin_id: str) -> str:
 
 
 class Line(Document):
-    """Where an agency's offers wait for its turn: the last one's number, and whether there is none. By the agency's id."""
+    """Where an agency's offers wait for its turn: the last one's number, and whether it is empty. By agency id."""
 
     collection = "lines"
 

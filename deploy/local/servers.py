@@ -130,8 +130,8 @@ def kafka_properties(
     """Settings of a one-node Apache Kafka that clients reach at 127.0.0.1:`port`.
 
     `links` are further ports it listens on, each with the port that its clients there are told to use: a proxy's.
-    `agencies` is a port where everybody signs in, and may do what deploy/agencies.py granted; the others are for our own
-    services, who may do all.
+    `agencies` is a port where everybody signs in, and may do what deploy/agencies/access.py granted; the others are for
+    our own services, who may do all.
     """
     properties = _properties(port, controller, bind, dict(links or {}))
     if agencies:

@@ -1,4 +1,4 @@
-"""Another agency's user on Kafka: `python -m deploy.agencies grant ID --reads posting.gig`, or `revoke ID`.
+"""Another agency's user on Kafka: `python -m deploy.agencies.access grant ID --reads posting.gig`, or `revoke ID`.
 
 The user has the name of the agency's account at identity. It signs in by SCRAM-SHA-512 and may
 
@@ -34,13 +34,10 @@ from kafka.admin import (
 from kafka.errors import KafkaError
 from kafka.protocol.admin import AlterClientQuotasRequest
 
-from deploy.topics import read
+from deploy.topics import SNAPSHOT, read
 
 INBOUND, ANSWERS = "agencies.gig.", "agencies.answers."
 """With the agency's id behind them: what it says, and what it is answered."""
-SNAPSHOT = ".snapshot"
-"""Behind a topic's name: its compacted copy (ops/snapshots.py)."""
-
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BYTES_IN, BYTES_OUT = 64 * 1024, 4 * 1024 * 1024
 """A second, for each broker: some fifty posts written, and a day of a region read within minutes."""
@@ -62,7 +59,7 @@ class Granted:
 
 
 def grantable() -> list[str]:
-    """The topics that may be opened to others: what services say, without what could not be read, or is for one agency."""
+    """The topics that may be opened: what services say, but not what could not be read, or is for one agency."""
     return [t.name for t in read() if not t.name.endswith(".dead") and t.name not in ("agencies.gig", "posting.feed")]
 
 
@@ -86,7 +83,7 @@ def grant(
     if wrong := set(reads) - set(grantable()):
         raise NotGranted(f"{min(wrong)} is not open to agencies; these are: {', '.join(grantable())}")
     made = Granted(agency, password or secrets.token_urlsafe(24), tuple(reads), INBOUND + agency)
-    with _admin(kafka) as admin:
+    with _Admin(kafka) as admin:
         there = set(admin.list_topics())
         own = {"num_partitions": 1, "replication_factor": replication}
         kept = {"retention.ms": str(RETENTION_HOURS * 3_600_000)}
@@ -107,7 +104,7 @@ def revoke(kafka: str, agency: str) -> None:
     Raises:
         NotGranted: the broker refused.
     """
-    with _admin(kafka) as admin:
+    with _Admin(kafka) as admin:
         _take_back(admin, agency)
         if agency in admin.describe_user_scram_credentials():
             gone = UserScramCredentialDeletion(agency, ScramMechanism.SCRAM_SHA_512)
@@ -115,7 +112,7 @@ def revoke(kafka: str, agency: str) -> None:
         _limit(admin, agency, {"producer_byte_rate": None, "consumer_byte_rate": None})
 
 
-class _admin:
+class _Admin:
     """An administrator's connection. Raises NotGranted for what the broker refuses."""
 
     def __init__(self, kafka: str) -> None:
@@ -159,8 +156,8 @@ def _limit(admin: KafkaAdminClient, agency: str, limits: dict[str, int | None]) 
     ]
     user = request.EntryData.EntityData(entity_type="user", entity_name=agency)
     # The library knows the request, and has no method for it yet.
-    answer = admin._manager.run(  # noqa: SLF001
-        admin._manager.send,  # noqa: SLF001
+    answer = admin._manager.run(
+        admin._manager.send,
         request(entries=[request.EntryData(entity=[user], ops=ops)], validate_only=False),
     )
     _done(entry.error_message or str(entry.error_code) for entry in answer.entries if entry.error_code)

@@ -43,8 +43,8 @@ Message = tuple[str, bytes, bytes, list[tuple[str, bytes]]]
 """Topic, key, body, headers."""
 
 
-def passed_on(record: Any) -> Message | None:
-    """What becomes of a record of an agency's inbound topic, or of one of our answers. None: nothing."""
+def passed_on(record: Any) -> Message:
+    """What becomes of a record of an agency's inbound topic, or of one of our answers."""
     if not record.topic.startswith(INBOUND):
         key = (record.key or b"").decode(errors="replace")
         return ANSWERS + key, record.key, record.value, list(record.headers)
@@ -134,7 +134,7 @@ async def run(kafka: str, ends: asyncio.Event) -> None:
             # An agency that only sends files has no topic of its own; it was answered by HTTP.
             sent = [
                 await producer.send(topic, body, key=key, headers=headers)
-                for topic, key, body, headers in filter(None, messages)
+                for topic, key, body, headers in messages
                 if topic in known
             ]
             await asyncio.gather(*sent)

@@ -70,7 +70,7 @@ async def copy(kafka: str, topic: str) -> Copied:
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", compression_type="lz4")
     try:
         await producer.start()
-        async for record in _records(kafka, topic, known.next):
+        async for record in records_of(kafka, topic, known.next):
             if await _write(producer, topic, record, known.newest, record.offset):
                 done.events += 1
         if known.overtaken:
@@ -87,7 +87,7 @@ async def copy(kafka: str, topic: str) -> Copied:
 
 async def _look(kafka: str, copy: str) -> _Copy:
     known = _Copy({}, {}, set())
-    async for record in _records(kafka, copy, {}):
+    async for record in records_of(kafka, copy, {}):
         headers = _headers(record)
         key, sequence = _key(headers), int(headers["ce_sequence"])
         known.next[record.partition] = max(known.next.get(record.partition, 0), int(headers[OFFSET]) + 1)
@@ -103,7 +103,7 @@ async def _look(kafka: str, copy: str) -> _Copy:
 async def _best(kafka: str, copy: str, keys: set[Key]) -> AsyncIterator[Any]:
     """The newest event of each of these keys."""
     best: dict[Key, Any] = {}
-    async for record in _records(kafka, copy, {}):
+    async for record in records_of(kafka, copy, {}):
         key = _key(_headers(record))
         if key in keys and (key not in best or _sequence(record) >= _sequence(best[key])):
             best[key] = record
@@ -136,7 +136,7 @@ async def _send(producer: AIOKafkaProducer, topic: str, record: Any, offset: int
     )
 
 
-async def _records(kafka: str, topic: str, start: Mapping[int, int]) -> AsyncIterator[Any]:
+async def records_of(kafka: str, topic: str, start: Mapping[int, int]) -> AsyncIterator[Any]:
     """A topic's records up to its present end: partition by partition from `start`, or from the beginning."""
     bounds = {
         TopicPartition(topic, partition): (max(begin, start.get(partition, begin)), end)

@@ -1,6 +1,6 @@
 // What is open and who is placed, as one hash: node subscriber.js KAFKA TOPIC... (snapshots before their topics)
 import { createHash } from 'node:crypto'
-import { Consumer, ListOffsetTimestamps } from '@platformatic/kafka'
+import { Consumer, ListOffsetTimestamps, stringDeserializers } from '@platformatic/kafka'
 
 const state = new Map()
 const newest = new Map()
@@ -26,9 +26,9 @@ async function read(consumer, topic) {
   const stream = left.size ? await consumer.consume({ topics: [topic], mode: 'earliest', autocommit: false }) : null
   while (left.size) {
     const { value: message } = await stream[Symbol.asyncIterator]().next()
-    const header = name => message.headers.get(name).toString()
+    const header = name => message.headers.get(name)
     const [kind, subject, sequence] = [header('ce_type'), header('ce_subject'), Number(header('ce_sequence'))]
-    events.push({ kind, subject, sequence, event: JSON.parse(message.value.toString()) })
+    events.push({ kind, subject, sequence, event: JSON.parse(message.value) })
     if (message.offset + 1n >= ends[message.partition]) left.delete(message.partition)
   }
   await stream?.close()
@@ -41,6 +41,7 @@ const consumer = new Consumer({
   clientId: 'subscriber',
   groupId: `${username}.${process.pid}`,
   bootstrapBrokers: [kafka],
+  deserializers: stringDeserializers,
   sasl: { mechanism: 'SCRAM-SHA-512', username, password },
   tls: security === 'SASL_PLAINTEXT' ? undefined : {}
 })

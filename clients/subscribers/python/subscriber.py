@@ -53,4 +53,5 @@ async def main(kafka, *topics):
     print(count, hashlib.sha256("\n".join(sorted(state.values())).encode()).hexdigest())
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

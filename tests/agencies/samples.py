@@ -5,7 +5,9 @@ import hashlib
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,30 +48,31 @@ class Sample:
             / f"subscriber-{self.language}-{hashlib.sha256((self.here / self.lock).read_bytes()).hexdigest()[:12]}"
         )
 
-    def _filled(self, words: Iterable[str]) -> list[str]:
-        places = {"$here": str(self.here), "$made": str(self.made)}
-        return [word.replace("$here", places["$here"]).replace("$made", places["$made"]) for word in words]
+    def _filled(self, words: Iterable[str], made: Path) -> list[str]:
+        return [word.replace("$here", str(self.here)).replace("$made", str(made)) for word in words]
 
     async def ready(self) -> None:
         """Fetch what it stands on, once for each of its lock files. Raises `Failed` when that cannot be had."""
         if self.made.exists() or not self.prepare:
-            self.made.mkdir(parents=True, exist_ok=True)
             return
-        self.made.mkdir(parents=True)
-        try:
+        self.made.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=self.made.parent) as folder:
+            making = Path(folder, "made")
+            os.mkdir(making)
             for name in self.copied:
-                shutil.copy(self.here / name, self.made)
-            await _said(self._filled(self.prepare), cwd=self.made if self.copied else self.here)
-        except BaseException:
-            shutil.rmtree(self.made)
-            raise
+                shutil.copy(self.here / name, making)
+            await _said(self._filled(self.prepare, making), cwd=making if self.copied else self.here)
+            with suppress(OSError):  # another run was faster
+                os.rename(making, self.made)
 
     async def run(self, kafka: str, topics: Iterable[str], user: str, password: str) -> tuple[int, str]:
         """How many events it read, and the hash of the state that it came to. Raises `Failed` with what it says."""
         for name in self.copied:
             shutil.copy(self.here / name, self.made)
         login = {"KAFKA_USER": user, "KAFKA_PASSWORD": password, "KAFKA_SECURITY": "SASL_PLAINTEXT"}
-        said = await _said([*self._filled(self.command), kafka, *topics], cwd=self.here, env=os.environ | login)
+        said = await _said(
+            [*self._filled(self.command, self.made), kafka, *topics], cwd=self.here, env=os.environ | login
+        )
         count, _, digest = said.strip().splitlines()[-1].partition(" ")
         return int(count), digest
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -16,9 +17,10 @@ from deploy.agencies import access, gate
 from deploy.agencies.access import ANSWERS, BYTES_IN, BYTES_OUT, INBOUND, NotGranted, grant, revoke
 from deploy.agencies.snapshots import copy
 from deploy.topics import SNAPSHOT
+from shared import clock
 from shared.contracts.agencies import GigOffered
 from shared.contracts.posting import FeedAnswered
-from shared.unit import outbox_row
+from shared.unit import OutboxRow, outbox_row
 from tests import skips
 from tests.agencies.__main__ import faults, line
 from tests.agencies.act import Scene, act
@@ -95,18 +97,12 @@ async def test_a_copy_has_the_latest_of_each_type_and_is_copied_once(scene: Scen
         assert (first.mended, first.gaps, again.mended, again.gaps) == (0, [], 0, [])
 
 
-def row(n: int, sequence: int, kind: str = "posting.gig-amended.v1") -> Any:
+def row(n: int, sequence: int, kind: str = "posting.gig-amended.v1") -> OutboxRow:
     """An event of gig `n` of a topic that the act does not use."""
     event = FeedAnswered(offered_id=f"a/{n}", agency_id="a", origin_id=str(n), outcome="posted")
-    made = outbox_row(event, f"{n}-{sequence}", sequence, "test", _at(), {})
+    made = outbox_row(event, f"{n}-{sequence}", sequence, "test", clock.now(), {})
     headers = made.headers | {"ce_type": kind}
-    return made.model_copy(update={"headers": headers, "topic": "posting.gig", "key": b"430102"})
-
-
-def _at() -> Any:
-    from shared import clock
-
-    return clock.now()
+    return replace(made, headers=headers, topic="posting.gig", key=b"430102")
 
 
 async def test_what_an_overtaken_run_writes_late_is_mended(broker: Broker) -> None:
@@ -115,7 +111,7 @@ async def test_what_an_overtaken_run_writes_late_is_mended(broker: Broker) -> No
     await copy(broker.ours, "posting.gig")
     stale = row(1, 1)
     headers = stale.headers | {"copied_offset": "0"}
-    late = stale.model_copy(update={"topic": "posting.gig" + SNAPSHOT, "headers": headers})
+    late = replace(stale, topic="posting.gig" + SNAPSHOT, headers=headers)
     (place,) = {r.partition for r in await broker.records("posting.gig" + SNAPSHOT) if b"a/1 " in r.key}
     await broker.put(late, key=b"a/1 posting.gig-amended.v1", partition=place)
     mended = await copy(broker.ours, "posting.gig")
@@ -249,7 +245,7 @@ async def test_a_malformed_post_comes_back_to_its_agency_alone_and_a_right_one_g
     for body in bodies:
         await broker.write_as(ONE, one.password, INBOUND + ONE, body, key=TWO.encode(), headers=[("ce_id", b"1")])
     answer = FeedAnswered(offered_id=f"{TWO}/B-1", agency_id=TWO, origin_id="B-1", outcome="posted", gig_id="g")
-    await broker.say([outbox_row(answer, "answer-1", 1, "posting", _at(), {})])
+    await broker.say([outbox_row(answer, "answer-1", 1, "posting", clock.now(), {})])
     async with gate_of(broker):
         told = (await answers_of(broker, ONE, one.password, earlier + 3))[earlier:]
         other = await answers_of(broker, TWO, two.password, 1)

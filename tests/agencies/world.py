@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,7 +158,7 @@ class Told(Market):
 
     async def _carry(self, speaker: str) -> int:
         rows = self.db(speaker)["_outbox"].find({}, sort=[("stream", 1), ("sequence", 1)])
-        self.told += [OutboxRow.model_validate({"id": row["_id"], **row}) async for row in rows]
+        self.told += [OutboxRow.from_mongo(row) async for row in rows]
         return await super()._carry(speaker)
 
     def said(self) -> list[OutboxRow]:
@@ -239,9 +239,9 @@ def of_tomorrow(rows: Sequence[OutboxRow]) -> list[OutboxRow]:
     for row in rows:
         body = orjson.loads(row.body)
         body |= {"not_known_yet": {"deep": [1, {"er": None}]}, "terms": body.get("terms", {}) | {"nor_this": True}}
-        found.append(row.model_copy(update={"body": orjson.dumps(body), "headers": row.headers | {"ce_newer": "1"}}))
+        found.append(replace(row, body=orjson.dumps(body), headers=row.headers | {"ce_newer": "1"}))
     last = {row.stream: row for row in rows}
     for row in list(last.values())[::3]:
         headers = {"ce_type": f"{row.topic}-celebrated.v1", "ce_sequence": str(row.sequence + 1)}
-        found.append(row.model_copy(update={"body": b'{"guests": [1, 2]}', "headers": row.headers | headers}))
+        found.append(replace(row, body=b'{"guests": [1, 2]}', headers=row.headers | headers))
     return found

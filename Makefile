@@ -6,7 +6,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --no-header $(if $(upgrade),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint smoke chaos chaos-mutants elastic peak soak bench features contracts lock compose-test image clean
+.PHONY: help setup up test lint smoke chaos chaos-mutants elastic peak soak bench agencies-test features contracts lock compose-test image clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ soak: .venv/local.stamp ## a large market for long, until its log holds EVENTS (
 
 bench: setup .venv/ortools.stamp ## measure; QUICK=1: in five minutes, against bench/results.json
 	@$(PYTHON) -m bench $(if $(QUICK),quick)
+
+agencies-test: setup ## four subscribers in four languages come to the services' own state
+	@$(PYTHON) -m tests.agencies
 
 features: setup ## which rows of the feature list are shown by which tests
 	@$(PYTHON) -m tests.features

@@ -9,7 +9,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,16 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 FILE = Path(__file__).parent / "topics.yaml"
 SECONDS = 60.0
+
+SNAPSHOT = ".snapshot"
+"""Behind a topic's name: its compacted copy, which `deploy/agencies/snapshots.py` writes."""
+SNAPSHOT_HOURS = 366 * 24
+COMPACTED = {
+    "cleanup.policy": "compact,delete",
+    # Long enough for the next run to see what a run that was frozen has written late.
+    "min.compaction.lag.ms": str(48 * 3_600_000),
+    "segment.ms": str(24 * 3_600_000),
+}
 
 
 class TopicsError(Exception):
@@ -34,6 +44,14 @@ class Topic:
     replication: int
     retention_hours: int
     """Hours; -1 keeps for ever."""
+    snapshot: bool = False
+    """Whether it has a compacted copy beside it, for who comes late."""
+    compacted: bool = False
+
+    @property
+    def configs(self) -> dict[str, str]:
+        kept = {"retention.ms": str(max(-1, self.retention_hours * 3_600_000))}
+        return kept | (COMPACTED if self.compacted else {})
 
 
 def read(file: Path = FILE) -> list[Topic]:
@@ -59,6 +77,16 @@ def read(file: Path = FILE) -> list[Topic]:
     return list(topics.values())
 
 
+def with_snapshots(topics: Sequence[Topic]) -> list[Topic]:
+    """The topics, and the compacted copies of those that have one."""
+    copies = [
+        replace(topic, name=topic.name + SNAPSHOT, retention_hours=SNAPSHOT_HOURS, snapshot=False, compacted=True)
+        for topic in topics
+        if topic.snapshot
+    ]
+    return [*topics, *copies]
+
+
 async def provision(bootstrap: str, topics: Sequence[Topic] | None = None, *, replication: int | None = None) -> int:
     """Create the topics that a broker lacks, and return how many, once every partition has its leader.
 
@@ -67,7 +95,7 @@ async def provision(bootstrap: str, topics: Sequence[Topic] | None = None, *, re
     Raises:
         TopicsError: no broker in time, it refused, or a topic there has another partition count.
     """
-    topics = read() if topics is None else topics
+    topics = with_snapshots(read() if topics is None else topics)
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="kuaizhao-topics")
     try:
         async with asyncio.timeout(SECONDS):
@@ -95,7 +123,7 @@ async def _create_missing(admin: AIOKafkaAdminClient, topics: Sequence[Topic], r
                 topic.name,
                 topic.partitions,
                 replication or topic.replication,
-                topic_configs={"retention.ms": str(max(-1, topic.retention_hours * 3_600_000))},
+                topic_configs=topic.configs,
             )
             for topic in missing
         ]
@@ -135,7 +163,7 @@ def main() -> int:
     except TopicsError as error:
         print(f"topics: {error}", file=sys.stderr)
         return 1
-    print(f"topics: {created} created, all {len(read())} there")
+    print(f"topics: {created} created, all {len(with_snapshots(read()))} there")
     return 0
 
 

@@ -11,6 +11,13 @@ import pytest
 
 NO_LOG = "only Apache Kafka can show it, and the broker is Tansu"
 NO_BROWSER = "there is no Chromium"
+NO_CLIENT = {
+    "python": "there is no Python",
+    "java": "there is no Java 17 with Maven",
+    "go": "there is no Go",
+    "javascript": "there is no Node.js 20 with npm",
+}
+"""Why a sample subscriber of clients/subscribers cannot run, by its language."""
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -45,7 +52,7 @@ def _skipped(config: pytest.Config) -> dict[str, list[str]]:
     """Tests that were skipped, by the reason that excuses them; those without one under the empty text."""
     reporter = config.pluginmanager.get_plugin("terminalreporter")
     reports: Sequence[pytest.TestReport] = reporter.stats.get("skipped", []) if reporter else []
-    found: dict[str, list[str]] = {NO_LOG: [], NO_BROWSER: [], "": []}
+    found: dict[str, list[str]] = {excuse: [] for excuse in (NO_LOG, NO_BROWSER, *NO_CLIENT.values(), "")}
     for report in reports:
         reason = str(report.longrepr[2]).removeprefix("Skipped: ") if isinstance(report.longrepr, tuple) else ""
         found[reason if reason in found else ""].append(report.nodeid)

@@ -120,13 +120,36 @@ def packaged(package: str, *path: str) -> str:
 
 
 def kafka_properties(
-    port: int, controller: int, *, bind: str = LOCALHOST, links: Mapping[int, int] | None = None
+    port: int,
+    controller: int,
+    *,
+    bind: str = LOCALHOST,
+    links: Mapping[int, int] | None = None,
+    agencies: int | None = None,
 ) -> dict[str, str]:
     """Settings of a one-node Apache Kafka that clients reach at 127.0.0.1:`port`.
 
     `links` are further ports it listens on, each with the port that its clients there are told to use: a proxy's.
+    `agencies` is a port where everybody signs in, and may do what deploy/agencies/access.py granted; the others are for
+    our own services, who may do all.
     """
-    linked = dict(links or {})
+    properties = _properties(port, controller, bind, dict(links or {}))
+    if agencies:
+        properties["listeners"] += f",AGENCIES://{bind}:{agencies}"
+        properties["advertised.listeners"] += f",AGENCIES://{LOCALHOST}:{agencies}"
+        # On a network that others see it is SASL_SSL: docs/agencies.md.
+        properties["listener.security.protocol.map"] += ",AGENCIES:SASL_PLAINTEXT"
+        login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        properties |= {
+            "sasl.enabled.mechanisms": "SCRAM-SHA-512",
+            "listener.name.agencies.scram-sha-512.sasl.jaas.config": login,
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }
+    return properties
+
+
+def _properties(port: int, controller: int, bind: str, linked: Mapping[int, int]) -> dict[str, str]:
     return {
         "process.roles": "broker,controller",
         "node.id": "1",
@@ -190,12 +213,20 @@ class Kafka(Process):
     """Apache Kafka, one node that is broker and controller. Its log in `<folder>/data` outlives kill -9."""
 
     def __init__(
-        self, folder: Path, *, port: int, controller: int, dist: KafkaDist, links: Mapping[int, int] | None = None
+        self,
+        folder: Path,
+        *,
+        port: int,
+        controller: int,
+        dist: KafkaDist,
+        links: Mapping[int, int] | None = None,
+        agencies: int | None = None,
     ) -> None:
         super().__init__("kafka", folder)
         self.dist = dist
         self.address = f"{LOCALHOST}:{port}"
-        self._properties = kafka_properties(port, controller, links=links) | {"log.dirs": str(folder / "data")}
+        properties = kafka_properties(port, controller, links=links, agencies=agencies)
+        self._properties = properties | {"log.dirs": str(folder / "data")}
         self._file = folder / "server.properties"
 
     async def prepare(self) -> None:

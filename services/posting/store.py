@@ -215,7 +215,43 @@ def offered_id(feed: str, origin_id: str) -> str:
     return f"{feed}/{origin_id}"
 
 
-DOCUMENTS = (Employer, Gig, Placement, Review, HeardSanction, Agency, Offered, RuleVersion)
+class Line(Document):
+    """Where an agency's offers wait for its turn: the last one's number, and whether it is empty. By agency id."""
+
+    collection = "lines"
+
+    last: int = 0
+    empty: bool = True
+
+
+class Served(Document):
+    """The number up to which an agency's line has been answered. Its id is the agency's.
+
+    Beside `Line` and not in it: who lines up does not collide with who is served.
+    """
+
+    collection = "served"
+
+    number: int = 0
+
+
+class Waiting(Document):
+    """An offer in its agency's line, as it was sent; gone when it is answered."""
+
+    collection = "waiting"
+
+    agency_id: str
+    number: int
+    origin_id: str
+    post: dict[str, Any]
+
+
+def waiting_id(agency_id: str, number: int) -> str:
+    """Ids of one line sort by their numbers."""
+    return f"{agency_id}:{number:012}"
+
+
+DOCUMENTS = (Employer, Gig, Placement, Review, HeardSanction, Agency, Offered, Line, Served, Waiting, RuleVersion)
 
 RULES = RuleBook(Policy, SHIPPED)
 
@@ -233,6 +269,12 @@ async def employer_with_code(unit: Unit, credit_code: str) -> Employer | None:
 
 async def agencies(unit: Unit) -> list[Agency]:
     return await unit.find(Agency, {}, sort=[("_id", ASCENDING)])
+
+
+async def first_waiting(unit: Unit, agency_id: str, limit: int) -> list[Waiting]:
+    """The first of an agency's line, in the order in which they were sent."""
+    within = {"$gte": waiting_id(agency_id, 0), "$lte": waiting_id(agency_id, 10**12 - 1)}
+    return await unit.find(Waiting, {"_id": within}, sort=[("_id", ASCENDING)], limit=limit)
 
 
 async def employers(

@@ -5,7 +5,11 @@ import re
 from typing import Any
 
 import pytest
+from aiokafka import ConsumerRecord
 
+from deploy.agencies import gate
+from deploy.agencies.access import BYTES_IN, BYTES_OUT, INBOUND
+from services.posting import turns
 from services.posting.store import RULES, Gig
 from shared.contracts.agencies import GigOffered
 from shared.contracts.posting import FeedAnswered
@@ -48,12 +52,18 @@ async def test_what_the_document_shows_is_done(posting: Harness) -> None:
     assert first["rows"][0] | {"gig_id": "…"} == json.loads(report)["rows"][0]
     second = await send(lines, "application/x-ndjson")
     assert [row["outcome"] for row in second["rows"]] == ["posted", "closed"]
-    await posting.receives(GigOffered.model_validate_json(event))
+    sent = ConsumerRecord(INBOUND + AGENCY, 0, 0, 0, 0, None, event.encode(), None, 0, 0, [])
+    await posting.receives(GigOffered.model_validate_json(gate.passed_on(sent)[2]))
+    await posting.later()
     assert [answer.outcome for answer in await posting.published(FeedAnswered)] == ["posted"]
     assert {gig.origin for gig in await posting.all(Gig)} == {f"{AGENCY}/2026-1123-{n:03d}" for n in (7, 8, 9, 10)}
 
 
 def test_the_figures_it_names_are_those_in_force() -> None:
-    assert f"{RULES.shipped(COUNTRY).max_file_rows} rows" in TEXT.replace("\n", " ")
+    rules, text = RULES.shipped(COUNTRY), TEXT.replace("\n", " ")
+    assert f"{rules.max_file_rows} rows" in text
+    assert f"A line holds {rules.max_feed_waiting} posts" in text
+    assert f"takes up to {turns.POSTS_OF_A_TURN} from each line" in text
+    assert f"{BYTES_IN // 1024} KB/s in, {BYTES_OUT // 1024**2} MB/s out" in text
     assert BODY_BYTES == 1024 * 1024
     assert "1 MiB" in TEXT

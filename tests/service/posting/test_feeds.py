@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from services.posting import feeds
+from services.posting import feeds, turns
 from services.posting.forms import OfferForm
 from services.posting.rows import COLUMNS
-from services.posting.store import RULES, Gig, Offered, Review
+from services.posting.store import RULES, Gig, Offered, Review, Waiting
 from shared.contracts.agencies import GigOffered
 from shared.contracts.posting import FeedAnswered, GigAmended, GigClosed, GigPosted
 from shared.http import BODY_BYTES
 from shared.rules import COUNTRY
 from shared.testing import Harness
+from shared.unit import Unit
 from tests.service.posting.market import (
     BISHAN,
     CHANGSHA_COUNTY,
@@ -351,6 +352,12 @@ def offered(origin_id: str = "A-1", agency: str = AGENCY, **changes: Any) -> Gig
     return GigOffered(agency_id=agency, origin_id=origin_id, post=post)
 
 
+async def hear(posting: Harness, *events: GigOffered, id: str | None = None) -> None:
+    """Events come, and all agencies have had their turns."""
+    await posting.receives(*events, id=id)
+    await posting.later()
+
+
 async def ready(posting: Harness) -> None:
     await verified(posting, "e1", credit_code=code(1))
     await enter(posting)
@@ -360,10 +367,10 @@ async def ready(posting: Harness) -> None:
 @pytest.mark.feature("F12")
 async def test_a_post_sent_twice_under_one_origin_id_is_one_post_by_event_and_by_file(posting: Harness) -> None:
     await ready(posting)
-    await posting.receives(offered(), id="m1")
-    await posting.receives(offered(), id="m1")
+    await hear(posting, offered(), id="m1")
+    await hear(posting, offered(), id="m1")
     assert [answer.outcome for answer in await posting.published(FeedAnswered)] == ["posted"]
-    await posting.receives(offered(), id="m2")
+    await hear(posting, offered(), id="m2")
     report = await send(posting, line(credit_code=code(1)), by=AGENCY, role="agency")
     assert outcomes(report) == ["unchanged"]
     (gig,) = await posting.all(Gig)
@@ -372,9 +379,7 @@ async def test_a_post_sent_twice_under_one_origin_id_is_one_post_by_event_and_by
     assert {(answer.offered_id, answer.key) for answer in answers} == {(f"{AGENCY}/A-1", AGENCY)}
     assert [event.origin for event in await posting.published(GigPosted)] == [f"{AGENCY}/A-1"]
 
-    await posting.receives(
-        offered(headcount=4), GigOffered(agency_id=AGENCY, origin_id="A-1", post={"withdrawn": True})
-    )
+    await hear(posting, offered(headcount=4), GigOffered(agency_id=AGENCY, origin_id="A-1", post={"withdrawn": True}))
     assert [answer.outcome for answer in await posting.published(FeedAnswered)][2:] == ["amended", "closed"]
     assert len(await posting.published(GigClosed)) == 1
 
@@ -382,7 +387,8 @@ async def test_a_post_sent_twice_under_one_origin_id_is_one_post_by_event_and_by
 @pytest.mark.feature("F12")
 async def test_what_is_wrong_with_an_offer_is_answered_and_no_dead_letter(posting: Harness) -> None:
     await ready(posting)
-    await posting.receives(
+    await hear(
+        posting,
         offered("1", headcount="three", 电话=1),
         offered("2", content="快递包裹分拣装车，交服装费300元，电话19900001234"),
         offered("3", agency="somebody"),
@@ -391,7 +397,8 @@ async def test_what_is_wrong_with_an_offer_is_answered_and_no_dead_letter(postin
         offered("6"),
     )
     assert await posting.dead() == []
-    first, second, third, fourth, fifth, sixth = await posting.published(FeedAnswered)
+    answers = {answer.origin_id: answer for answer in await posting.published(FeedAnswered)}
+    first, second, third, fourth, fifth, sixth = (answers[id] for id in ("1", "2", "3", "?", "5", "6"))
     assert (first.outcome, first.code) == ("refused", "invalid-fields")
     assert {fault.field for fault in first.faults} == {"headcount", "post"}
     assert (second.outcome, "300" in second.model_dump_json(), "1990" in second.model_dump_json()) == (
@@ -408,13 +415,74 @@ async def test_what_is_wrong_with_an_offer_is_answered_and_no_dead_letter(postin
 
 async def test_a_feed_ends_with_what_lets_it(posting: Harness) -> None:
     await ready(posting)
-    await posting.receives(offered("1"))
+    await hear(posting, offered("1"))
     await decide(posting, approved=False, reason="营业执照已吊销")
-    await posting.receives(offered("2", valid_until=at(hours=1)))
+    await hear(posting, offered("2", valid_until=at(hours=1)))
     await let(posting, verb="DELETE")
-    await posting.receives(offered("3"))
+    await hear(posting, offered("3"))
     assert [answer.code for answer in await posting.published(FeedAnswered)] == [
         None,
         "employer-not-verified",
         "not-let",
     ]
+
+
+@pytest.mark.feature("F12")
+@pytest.mark.parametrize(
+    "posts_of_a_turn", [turns.POSTS_OF_A_TURN, 10_000], ids=["in turns", "first come, first served"]
+)
+async def test_who_offers_one_gig_does_not_wait_behind_a_flood(
+    posting: Harness, monkeypatch: pytest.MonkeyPatch, posts_of_a_turn: int
+) -> None:
+    """Counted in answers before its own: two turns of the other at most. Without turns it is the whole flood."""
+    monkeypatch.setattr(turns, "POSTS_OF_A_TURN", posts_of_a_turn)
+    await ready(posting)
+    await enter(posting, "agency-2")
+    await let(posting, agency="agency-2")
+    flood = 4 * turns.POSTS_OF_A_TURN if posts_of_a_turn < 10_000 else 100
+    await posting.receives(*(offered(f"A-{n}") for n in range(flood)), offered("B-1", agency="agency-2"))
+    await posting.later()
+    answers = [answer.agency_id for answer in await posting.published(FeedAnswered)]
+    assert (answers.count(AGENCY), answers.count("agency-2")) == (flood, 1)
+    ahead = answers.index("agency-2")
+    assert ahead <= 2 * turns.POSTS_OF_A_TURN if posts_of_a_turn < 10_000 else ahead == flood
+    sent = [answer.origin_id for answer in await posting.published(FeedAnswered) if answer.agency_id == AGENCY]
+    assert sent == [f"A-{n}" for n in range(flood)]
+    assert await posting.all(Waiting) == []
+
+
+async def test_a_line_that_is_full_is_said_and_no_other_agencys(posting: Harness) -> None:
+    await ready(posting)
+    await enter(posting, "agency-2")
+    await let(posting, agency="agency-2")
+    most = {"changes": {"max_feed_waiting": 2}, "replaces": 0, "reason": "test"}
+    set_ = await posting.http.put("/rules/country", json=most, headers=posting.as_("operator"))
+    assert set_.status_code == 200, set_.text
+    await posting.receives(*(offered(str(n)) for n in range(4)), offered("B-1", agency="agency-2"))
+    refused = await posting.published(FeedAnswered)
+    assert [(answer.origin_id, answer.code) for answer in refused] == [("2", "feed-full"), ("3", "feed-full")]
+    assert refused[0].faults[0].en.startswith("2 posts of this agency wait already.")
+    await posting.later()
+    await hear(posting, offered("2"))
+    answers = (await posting.published(FeedAnswered))[2:]
+    assert {(answer.origin_id, answer.outcome) for answer in answers} == {
+        ("0", "posted"), ("1", "posted"), ("B-1", "posted"), ("2", "posted"),
+    }  # fmt: skip
+
+
+async def test_who_lines_up_while_the_last_is_served_is_served_too(posting: Harness) -> None:
+    """Both change the line, so that one of them runs again: a turn is never forgotten."""
+    await ready(posting)
+    await posting.receives(offered("1"))
+    store = posting.runtime.store
+    between: list[str] = []
+
+    async def turn(unit: Unit) -> None:
+        await turns.take_turn(unit, AGENCY)
+        if not between:
+            between.append("once")
+            await posting.receives(offered("2"))
+
+    await store.transact(turn)
+    await posting.later()
+    assert [answer.origin_id for answer in await posting.published(FeedAnswered)] == ["1", "2"]

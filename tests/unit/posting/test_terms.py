@@ -20,6 +20,7 @@ LIMITS = Policy(
     hourly_floor_fen=1_950,
     verification_warning_days=(30, 7),
     max_file_rows=500,
+    max_feed_waiting=10_000,
     max_validity_days=30,
     max_headcount=10_000,
     min_lead_minutes=10,

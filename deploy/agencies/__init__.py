@@ -1,0 +1,3 @@
+"""Where other agencies meet Kafka: who may do what (access), what they say and are answered (gate), and how one that
+comes late catches up (snapshots). docs/agencies.md has what agencies are told.
+"""

@@ -30,6 +30,7 @@ from shared.contracts import catalogue
 from shared.delivery import Delivery
 from shared.fuse import Fuse
 from shared.http import Api
+from shared.migrations import Migration, in_order, migrate
 from shared.personal import Holding, routes_for
 from shared.reactions import Reactions
 from shared.relay import Relay
@@ -97,6 +98,7 @@ class Runtime:
             self.nudged(unit.nudged)
 
     async def _prepare(self) -> None:
+        await migrate(self.store.db, self.service.migrations)
         await self.store.prepare(self.service.documents)
         for step in self.service.at_start:
             await step(self)
@@ -208,8 +210,9 @@ class Runtime:
 class Service:
     """The parts of a service.
 
-    `documents` are its collections, and `personal` says which of them are about people; `loops` run beside it;
-    `at_start` runs once it has its database; `state` makes what routes reach as `request.app.state.<name>`.
+    `documents` are its collections, and `personal` says which of them are about people; `migrations` bring what older
+    versions wrote up to date; `loops` run beside it; `at_start` runs once it has its database; `state` makes what
+    routes reach as `request.app.state.<name>`.
     """
 
     name: str
@@ -217,10 +220,14 @@ class Service:
     routes: APIRouter
     documents: Sequence[type[Document]]
     personal: tuple[Holding, ...] = ()
+    migrations: Sequence[Migration] = ()
     loops: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
     at_start: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
     about: str = ""
     state: dict[str, Callable[[Runtime], Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        in_order(self.migrations)
 
     def app(self, settings: Settings) -> FastAPI:
         """The service's HTTP application; its lifespan is the service's."""

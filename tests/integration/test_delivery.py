@@ -24,7 +24,7 @@ from shared.unit import Unit, outbox_row
 from tests.ledger import Count, filled
 
 IN, DEAD = "posting.gig", "ledger.dead"
-PATIENCE = 180.0
+PATIENCE = 20.0
 
 
 async def until(condition: Callable[[], Awaitable[Any]], what: str) -> Any:

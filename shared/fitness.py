@@ -83,6 +83,12 @@ def _hosts(url: str) -> str:
     return ",".join(f"{host}:{port}" for host, port in parse_uri(url)["nodelist"])
 
 
+async def see_whole(db: Database) -> None:
+    """Raises `Unfit` while a restore of this database was begun and not finished."""
+    if await db["_restoring"].find_one({}):
+        raise Unfit(f"a restore of the database {db.name} is not finished: let it end, or say it again with --replace")
+
+
 async def see_secret(db: Database, sealer: Sealer) -> None:
     """Raises `Unfit` when this database was begun under another secret: nothing sealed in it could be opened."""
     sealed = sealer.seal("the same", subject="secret", field="probe")

@@ -28,7 +28,7 @@ from shared.backlog import measure
 from shared.bus import Bus
 from shared.contracts import CATALOGUE, catalogue
 from shared.delivery import Delivery
-from shared.fitness import Unfit, see_database, see_secret, see_topics
+from shared.fitness import Unfit, see_database, see_secret, see_topics, see_whole
 from shared.fuse import Fuse
 from shared.http import Api
 from shared.migrations import Migration, in_order, migrate
@@ -101,6 +101,7 @@ class Runtime:
 
     async def _prepare(self) -> None:
         await see_database(self.client, self.settings.mongo_url)
+        await see_whole(self.store.db)
         await see_secret(self.store.db, self.sealer)
         await migrate(self.store.db, self.service.migrations)
         await self.store.prepare(self.service.documents)

@@ -124,7 +124,11 @@ async def test_what_it_said_and_forgot_keeps_its_number_and_is_named_or_remember
     await kuaizhao("backup", "tests.ledger", str(folder))
     await store.transact(by_command)
     process = await world.start()  # whose sweeper publishes it
-    await until(world.said, "said")
+
+    async def is_said() -> bool:
+        return not await world.waiting()
+
+    await until(is_said, "said")
     await world.send(filled("g"))
     await world.all_heard({"g": 6})
     await stopped(process)

@@ -212,12 +212,12 @@ async def _records(
     kafka: str, begins: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
 ) -> AsyncIterator[tuple[float, Letter]]:
     """Records of several partitions, by their times, each partition in its own order; seconds since 1970 with each."""
+    places = [TopicPartition(*place) for place in begins if begins[place] < ends[place]]
+    if not places:
+        return
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        places = [TopicPartition(*place) for place in begins if begins[place] < ends[place]]
-        if not places:
-            return
         consumer.assign(places)
         for place in places:
             consumer.seek(place, begins[place])

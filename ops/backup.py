@@ -13,10 +13,11 @@ import gzip
 import hashlib
 import os
 import shutil
+import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 import bson
 from bson import CodecOptions
@@ -36,6 +37,8 @@ FORMAT = 1
 KEYS = "_keys"
 NOT_KEPT = frozenset({"_leases", "_restoring"})
 """What is of processes, not of the service."""
+
+RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument, tz_aware=True)
 
 TOO_LONG = frozenset({239, 246})
 """MongoDB's codes SnapshotTooOld and SnapshotUnavailable."""
@@ -96,9 +99,9 @@ async def back_up(opened: Opened, kafka: str, folder: Path, keys: Path | None) -
     Raises `Refused` when a folder is there, or it took longer than MongoDB keeps a moment; OSError when it cannot be
     written; ConnectionError when Kafka does not answer.
     """
-    for place in filter(None, (folder, keys)):
-        if place.exists():
-            raise Refused(THERE, folder=place)
+    for given in (folder, keys):
+        if given and given.exists():
+            raise Refused(THERE, folder=given)
     heard = opened.service.reactions.topics
     bounds = await log_bounds(kafka, sorted({*heard, *said_topics(opened.name)}))
     parts = {"all": _partial(folder)} | ({"keys": _partial(keys)} if keys else {})
@@ -119,9 +122,7 @@ async def back_up(opened: Opened, kafka: str, folder: Path, keys: Path | None) -
 
 
 async def _copy(opened: Opened, bounds: Mapping[tuple[str, int], tuple[int, int]], parts: dict[str, Path]) -> Manifest:
-    db = opened.store.client.get_database(
-        opened.store.db.name, codec_options=CodecOptions(document_class=RawBSONDocument, tz_aware=True)
-    )
+    db = opened.store.client.get_database(opened.store.db.name)
     at = clock.now()
     files: dict[str, File] = {}
     async with opened.store.client.start_session(snapshot=True) as session:
@@ -130,7 +131,8 @@ async def _copy(opened: Opened, bounds: Mapping[tuple[str, int], tuple[int, int]
         for name in sorted(set(await db.list_collection_names()) - NOT_KEPT):
             part = parts.get("keys") if name == KEYS else parts["all"]
             if part:
-                rows = (row.raw async for row in db[name].find({}, session=session))
+                collection: Any = db.get_collection(name, codec_options=RAW)
+                rows = (row.raw async for row in collection.find({}, session=session))
                 files[name] = await _write(part / f"{name}.bson.gz", rows)
     heard: Places = {}
     said: Places = {}
@@ -197,7 +199,7 @@ def verify(folder: Path, manifest: Manifest) -> None:
             for row in rows_of(folder, name):
                 digest.update(row.raw)
                 documents += 1
-        except (OSError, EOFError, gzip.zlib.error, bson.errors.InvalidBSON) as error:
+        except (OSError, EOFError, zlib.error, bson.errors.InvalidBSON) as error:
             raise Refused(BROKEN, folder=folder, file=name, why=str(error)) from error
         if (digest.hexdigest(), documents) != (file.sha256, file.documents):
             raise Refused(BROKEN, folder=folder, file=name, why=f"{documents} documents, of {file.documents}")
@@ -205,9 +207,5 @@ def verify(folder: Path, manifest: Manifest) -> None:
 
 def rows_of(folder: Path, collection: str) -> Iterator[RawBSONDocument]:
     """A collection's documents, as they were."""
-    with gzip.open(folder / f"{collection}.bson.gz", "rb") as packed:
-        yield from bson.decode_file_iter(packed, CodecOptions(document_class=RawBSONDocument, tz_aware=True))
-
-
-def document_of(row: RawBSONDocument) -> dict[str, Any]:
-    return bson.decode(row.raw, CodecOptions(tz_aware=True))
+    with (folder / f"{collection}.bson.gz").open("rb") as file, gzip.open(file) as packed:
+        yield from bson.decode_file_iter(cast("IO[bytes]", packed), RAW)

@@ -487,15 +487,15 @@ async def spread_to_groups(timer: Timer, unit: Unit) -> None:
 @react.remembering(DeliveryMade)
 async def remember_delivery(event: DeliveryMade, unit: Unit) -> None:
     """What reached a person's phone before the restore does not go out again."""
-    await _remember(unit, event.delivery_id, "made")
+    await _ended(unit, event.delivery_id, "made")
 
 
 @react.remembering(DeliveryFailed)
 async def remember_failure(event: DeliveryFailed, unit: Unit) -> None:
-    await _remember(unit, event.delivery_id, "failed")
+    await _ended(unit, event.delivery_id, "failed")
 
 
-async def _remember(unit: Unit, id: str, state: Literal["made", "failed"]) -> None:
+async def _ended(unit: Unit, id: str, state: Literal["made", "failed"]) -> None:
     delivery = await unit.get(Delivery, id)
     if delivery and delivery.state == "waiting":
         delivery.state = state

@@ -183,7 +183,7 @@ def releases(folder: Path = RELEASES) -> dict[str, dict[str, Schema]]:
 
 def refused(kept: Mapping[str, Mapping[str, Schema]], now: Mapping[str, Schema]) -> list[str]:
     """Why these events may not follow the last release, a sentence each. Releases before 1.0 promise nothing yet."""
-    last = next(reversed(kept), "0.0")
+    last = next(reversed([*kept]), "0.0")
     if number_of(last) < (1, 0):
         return []
     return [f"{c.type}: {c.what} (released in {last})." for c in changes(kept[last], now) if not c.safe]
@@ -191,7 +191,7 @@ def refused(kept: Mapping[str, Mapping[str, Schema]], now: Mapping[str, Schema])
 
 def release(number: str, kept: Mapping[str, Mapping[str, Schema]], now: Mapping[str, Schema], folder: Path) -> None:
     """Keep these events as a release. Raises ValueError when the number does not follow the last one."""
-    last = next(reversed(kept), "0.0")
+    last = next(reversed([*kept]), "0.0")
     first, second = number_of(last)
     if number_of(number) not in {(first, second + 1), (first + 1, 0)}:
         raise ValueError(f"after {last} comes {first}.{second + 1} or {first + 1}.0, not {number}")

@@ -102,7 +102,8 @@ def test_the_file_is_whole_and_the_same_each_time() -> None:
         held = {entry.name.partition("/")[2]: tar.extractfile(entry) for entry in tar.getmembers()}
         found = {name: file.read() for name, file in held.items() if file}
     assert {f"schemas/{type_}.json" for type_ in KINDS} | {f"examples/{type_}.json" for type_ in KINDS} < found.keys()
-    sums = dict(reversed(line.split("  ")) for line in found.pop("SHA256SUMS").decode().splitlines())
+    lines = (line.split("  ") for line in found.pop("SHA256SUMS").decode().splitlines())
+    sums = {name: digest for digest, name in lines}
     assert sums == {name: hashlib.sha256(part).hexdigest() for name, part in found.items()}
 
 

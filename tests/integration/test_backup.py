@@ -13,6 +13,7 @@ import pytest
 
 from ops import backup, restore
 from shared import clock
+from shared.bus import log_bounds
 from shared.contracts.posting import GigReopened
 from shared.fitness import Unfit, see_whole
 from shared.sealed import PersonKey
@@ -195,7 +196,7 @@ async def test_what_is_broken_foreign_or_too_old_is_refused_and_nothing_is_chang
     (folder / "manifest.json").write_text(manifest.replace('"format": 1', '"format": 2'))
     await refused("holds no backup: format 2")
     (folder / "manifest.json").write_text(manifest)
-    real = restore.log_bounds
+    real = log_bounds
 
     async def later(kafka: str, topics: Any) -> dict[tuple[str, int], tuple[int, int]]:
         return {place: (end + 5, end + 5) for place, (_, end) in (await real(kafka, topics)).items()}

@@ -19,19 +19,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from pymongo import UpdateOne
 
 from ops.backup import KEYS, Manifest, rows_of, said_topics, verify
 from ops.opened import Opened, Refused
 from shared import clock
 from shared.audit import audit
-from shared.bus import letter_of, log_bounds
+from shared.bus import log_bounds
 from shared.contracts import CATALOGUE
 from shared.delivery import Letter
 from shared.migrations import migrate
 from shared.problems import Text
+from shared.replay import members, records_between
 from shared.timers import Timers
 from shared.unit import Unit
 
@@ -137,7 +136,7 @@ async def _checked(
         verify(place, found)
     db = opened.store.db
     held = await db["_leases"].find_one({"until": {"$gt": clock.now()}})
-    if held or await _members(kafka, opened.name):
+    if held or await members(kafka, opened.name):
         raise Refused(RUNS, service=opened.name)
     there = set(await db.list_collection_names()) - {KEYS, "_leases", "_restoring"}
     begun = await db["_restoring"].find_one({})
@@ -154,18 +153,6 @@ async def _checked(
                     facts = {"topic": topic, "partition": partition, "begin": begin, "wanted": wanted}
                     raise Refused(TOO_OLD, lost=begin - wanted, **facts)
     return manifest
-
-
-async def _members(kafka: str, group: str) -> int:
-    """How many processes are in a consumer group now."""
-    await log_bounds(kafka, [])  # says in one line that nobody answers
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
-    try:
-        await admin.start()
-        described = await admin.describe_consumer_groups([group])
-    finally:
-        await admin.close()
-    return sum(len(row[5]) for answer in described for row in answer.groups)
 
 
 async def _load(opened: Opened, folder: Path, manifest: Manifest, keys: Path | None) -> int:
@@ -195,7 +182,7 @@ async def _words(opened: Opened, kafka: str, manifest: Manifest) -> list[Word]:
     words: dict[str, Word] = {}
     bounds = await log_bounds(kafka, said_topics(opened.name))
     begins = {place: manifest.said.get(place[0], {}).get(place[1], begin) for place, (begin, _) in bounds.items()}
-    async for at, letter in _records(kafka, begins, {place: end for place, (_, end) in bounds.items()}):
+    async for at, letter in records_between(kafka, begins, {place: end for place, (_, end) in bounds.items()}):
         # A topic may be shared with who else speaks of the same aggregate.
         if letter.headers.get("ce_source") == f"/{opened.name}" or letter.headers.get("dead_service") == opened.name:
             number = int(letter.headers.get("ce_sequence", "1")) if "dead_origin" not in letter.headers else 1
@@ -206,31 +193,6 @@ async def _words(opened: Opened, kafka: str, manifest: Manifest) -> list[Word]:
 
 def _stream(topic: str, headers: Mapping[str, str]) -> str:
     return f"dead:{headers['dead_origin']}" if "dead_origin" in headers else f"{topic}:{headers.get('ce_subject', '')}"
-
-
-async def _records(
-    kafka: str, begins: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
-) -> AsyncIterator[tuple[float, Letter]]:
-    """Records of several partitions, by their times, each partition in its own order; seconds since 1970 with each."""
-    places = [TopicPartition(*place) for place in begins if begins[place] < ends[place]]
-    if not places:
-        return
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        consumer.assign(places)
-        for place in places:
-            consumer.seek(place, begins[place])
-        heads = {place: await consumer.getone(place) for place in places}
-        while heads:
-            place = min(heads, key=lambda place: (heads[place].timestamp, place))
-            record = heads.pop(place)
-            if record.offset < ends[place]:
-                yield record.timestamp / 1_000, letter_of(record)
-                if record.offset + 1 < ends[place]:
-                    heads[place] = await consumer.getone(place)
-    finally:
-        await consumer.stop()
 
 
 # --- catching up -----------------------------------------------------------------------------------------------------
@@ -264,7 +226,7 @@ async def _catch_up(opened: Opened, kafka: str, lost: list[Word], done: Restored
                 while await timers.fire_due():
                     pass
 
-        records = _records(kafka, at, {place: end for place, (_, end) in bounds.items()})
+        records = records_between(kafka, at, {place: end for place, (_, end) in bounds.items()})
         async for seconds, letter in records:
             while word and word.at <= seconds:
                 await flush()

@@ -126,7 +126,8 @@ class RuleBook(Generic[M]):
         self._check(version, versions)
         unit.save(version)
         facts = {"area": area, "number": number, "since": since, "changes": changes, "reason": reason}
-        await audit(unit, by, "rules set", **facts)
+        before = {"replaces": replaces, "before": last.changes if last else {}}
+        await audit(unit, by, "rules set", **facts, **before)
         return version
 
     def _check(self, version: RuleVersion, others: Sequence[RuleVersion]) -> None:

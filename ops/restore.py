@@ -15,7 +15,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from shared.contracts import CATALOGUE
 from shared.delivery import Letter
 from shared.migrations import migrate
 from shared.problems import Text
-from shared.replay import members, records_between
+from shared.replay import EPOCH, members, records_between
 from shared.timers import Timers
 from shared.unit import Unit
 
@@ -63,7 +63,7 @@ TOO_OLD = Text(
 class Word:
     """An event of the service's own, from the log."""
 
-    at: float
+    at: datetime
     stream: str
     number: int
     type: str
@@ -219,32 +219,32 @@ async def _catch_up(opened: Opened, kafka: str, lost: list[Word], done: Restored
                 done.heard += len(group)
                 group.clear()
 
-        async def ring(until: float) -> None:
-            if await opened.store.db["_timers"].find_one({"due_at": {"$lte": datetime.fromtimestamp(until, UTC)}}):
+        async def ring(until: datetime) -> None:
+            if await opened.store.db["_timers"].find_one({"due_at": {"$lte": until}}):
                 await flush()
-                now.seconds = until
+                now.moment = until
                 while await timers.fire_due():
                     pass
 
         records = records_between(kafka, at, {place: end for place, (_, end) in bounds.items()})
-        async for seconds, letter in records:
-            while word and word.at <= seconds:
+        async for moment, letter in records:
+            while word and word.at <= moment:
                 await flush()
                 await ring(word.at)
-                now.seconds = word.at
+                now.moment = word.at
                 done.remembered += await _remember(opened, word)
                 word = next(words, None)
             if group and (
                 len(group) == AT_ONCE or (group[0].topic, group[0].partition) != (letter.topic, letter.partition)
             ):
                 await flush()
-            await ring(seconds)
-            now.seconds = seconds
+            await ring(moment)
+            now.moment = moment
             group.append(letter)
         await flush()
         while word:
             await ring(word.at)
-            now.seconds = word.at
+            now.moment = word.at
             done.remembered += await _remember(opened, word)
             word = next(words, None)
 
@@ -258,13 +258,13 @@ def _fence(opened: Opened, place: tuple[str, int]) -> str:
 
 
 class _Now:
-    seconds = 0.0
+    moment = EPOCH
 
 
 @asynccontextmanager
 async def _at_times_of_the_log() -> AsyncIterator[_Now]:
     now = _Now()
-    clock.set_source(lambda: datetime.fromtimestamp(now.seconds, UTC))
+    clock.set_source(lambda: now.moment)
     try:
         yield now
     finally:

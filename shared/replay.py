@@ -1,6 +1,7 @@
 """Topics read once more, from outside of a service's group: for a restore."""
 
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -8,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from shared.bus import letter_of, log_bounds
 from shared.delivery import Letter
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MEMBERS = 5
 """Where a described group's members stand among its fields."""
 
@@ -26,8 +28,8 @@ async def members(kafka: str, group: str) -> int:
 
 async def records_between(
     kafka: str, begins: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
-) -> AsyncIterator[tuple[float, Letter]]:
-    """Records of several partitions, by their times, each partition in its own order; seconds since 1970 with each."""
+) -> AsyncIterator[tuple[datetime, Letter]]:
+    """Records of several partitions, by their times, each partition in its own order; with each, its time."""
     places = [TopicPartition(*place) for place in begins if begins[place] < ends[place]]
     if not places:
         return
@@ -42,7 +44,7 @@ async def records_between(
             place = min(heads, key=lambda place: (heads[place].timestamp, place))
             record = heads.pop(place)
             if record.offset < ends[place]:
-                yield record.timestamp / 1_000, letter_of(record)
+                yield EPOCH + timedelta(milliseconds=record.timestamp), letter_of(record)
                 if record.offset + 1 < ends[place]:
                     heads[place] = await consumer.getone(place)
     finally:

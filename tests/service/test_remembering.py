@@ -13,6 +13,7 @@ from shared.contracts.identity import AccountErased
 from shared.contracts.matching import OfferMade, PlacementCancelled, PlacementMade
 from shared.contracts.notify import DeliveryMade
 from shared.delivery import Letter
+from shared.replay import EPOCH
 from shared.sealed import PersonKey
 from shared.testing import Harness
 from shared.unit import Unit
@@ -131,7 +132,7 @@ async def test_who_was_erased_is_erased_again(identity: Harness, sms: Provider) 
 
 def word(type_: str, number: int) -> Word:
     letter = Letter("t", 0, number, b"", {"ce_id": f"said-{number}"}, b"")
-    return Word(0.0, "t:a", number, type_, letter)
+    return Word(EPOCH, "t:a", number, type_, letter)
 
 
 def row(type_: str, id: str) -> dict[str, Any]:

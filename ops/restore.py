@@ -16,8 +16,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pymongo import UpdateOne
 
@@ -163,14 +164,10 @@ async def _load(opened: Opened, folder: Path, manifest: Manifest, keys: Path | N
     documents = 0
     for place in filter(None, (folder, keys)):
         for name in (manifest if place == folder else Manifest.read(place)).collections:
-            rows: list[Any] = []
-            for row in rows_of(place, name):
-                rows.append(row)
-                if len(rows) == ROWS:
-                    documents += len((await db[name].insert_many(rows)).inserted_ids)
-                    rows = []
-            if rows:
-                documents += len((await db[name].insert_many(rows)).inserted_ids)
+            rows = rows_of(place, name)
+            while some := list(islice(rows, ROWS)):
+                await db[name].insert_many(cast("list[Any]", some))
+                documents += len(some)
     return documents
 
 

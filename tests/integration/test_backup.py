@@ -77,6 +77,8 @@ async def test_a_restored_service_is_what_it_was(
     await world.all_heard({f"g{n}": 10 for n in range(GIGS)})
     made = await kuaizhao("backup", "tests.ledger", str(folder))
     assert (made.code, made.err) == (0, "")
+    copied = sum(file.documents for file in backup.Manifest.read(folder).collections.values())
+    assert copied > 70
     then = await state(world)
     await world.send(*(filled(f"g{n % GIGS}", n, district=f"43010{n % GIGS + 1}") for n in range(70, 210)))
     await world.all_heard({f"g{n}": 30 for n in range(GIGS)})
@@ -94,6 +96,7 @@ async def test_a_restored_service_is_what_it_was(
     await world.store.client.drop_database(world.database)
     done = await kuaizhao("restore", "tests.ledger", str(folder), "--by", "ann")
     assert (done.code, done.err) == (0, "")
+    assert done.out.startswith(f"ledger: {copied} documents restored, ")
     assert "140 found again (0 in other words)" in done.out
     assert await state(world) == before
     assert await world.store.db["_audit"].find_one({"what": "restore", "by": "ann"})

@@ -52,9 +52,10 @@ agencies-test: setup ## four subscribers in four languages come to the services'
 features: setup ## which rows of the feature list are shown by which tests
 	@$(PYTHON) -m tests.features
 
-contracts: setup ## record the schemas of new events, and write what is generated of docs/
-	@$(PYTHON) -m shared.contracts.record
+contracts: setup ## record the events' schemas, write docs/, pack build/kuaizhao-contracts (release=1.1 makes a release)
+	@$(PYTHON) -m shared.contracts.record $(if $(release),--release $(release))
 	@$(PYTHON) -m docs.build
+	@$(PYTHON) -m docs.bundle
 
 lock: setup ## resolve requirements/*.in anew (upgrade=1 takes newer versions)
 	@$(LOCK) requirements/base.in --output-file requirements/base.txt

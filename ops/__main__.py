@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, NoReturn
 
 import orjson
@@ -19,7 +20,7 @@ import structlog
 from pydantic import ValidationError
 from pymongo.errors import PyMongoError
 
-from ops import dead, evidence, fuse, lag, reconcile, record
+from ops import backup, dead, evidence, fuse, lag, reconcile, record, restore
 from ops.opened import SERVICES, Misused, Opened, Refused, opened
 from ops.screen import clean, language, say, shown, table
 from shared.backlog import KINDS
@@ -66,6 +67,26 @@ RECORDED = Text(
     "由 {issuer} 于 {at} 签发，有效期至 {until}，持有人 {holder}：{first} 至 {last} 共 {shifts} 班，{minutes} 分钟",
 )
 OTHER_RECORD = Text("signed by {issuer}, and no record of work", "由 {issuer} 签发，但不是工作经历凭证")
+BACKED_UP = Text(
+    "{service}: {documents} documents in {files} collections as of {at}; it can be restored until {until}, when the "
+    "topics forget what it would have to hear",
+    "{service}：已备份 {at} 时的 {files} 个集合、{documents} 条文档；可在 {until} 前恢复，此后主题将不再保留所需事件",
+)
+KEYS_LEFT_OUT = Text(
+    "people's keys are not in it; --keys FOLDER keeps them apart", "不含个人密钥；可用 --keys 文件夹 单独保存"
+)
+RESTORED = Text(
+    "{service}: {documents} documents restored, {heard} events heard again; of what it said since: {again} found again "
+    "({otherwise} in other words), {remembered} remembered, {left} left; {new} still to be said",
+    "{service}：已恢复 {documents} 条文档，重新处理 {heard} 条事件；此后发布的事件："
+    "{again} 条重现（其中 {otherwise} 条内容不同），{remembered} 条已补记，{left} 条未补记；另有 {new} 条待发布",
+)
+UNREMEMBERED = Text(
+    "said since and not remembered (_unremembered): begin the service, then kuaizhao reconcile",
+    "此后发布而未补记（见 _unremembered）：请启动服务后运行 kuaizhao reconcile",
+)
+TIMES = Text("TIMES", "次数")
+NO_FOLDER = Text("{path}: {why}", "{path}：{why}")
 NO_DATABASE = Text("the database at {host} does not answer: {error}", "数据库 {host} 没有应答：{error}")
 NO_KAFKA = Text("Kafka at {host} does not answer: {error}", "Kafka {host} 没有应答：{error}")
 BUSY = Text("others change the same records all the time; try again", "相关记录正被频繁修改，请重试")
@@ -120,6 +141,17 @@ def parser() -> argparse.ArgumentParser:
         default=reconcile.OLDER_THAN.total_seconds(),
         metavar="SECONDS",
         help="(%(default)s)",
+    )
+
+    copy = _add(subjects, "backup", backup_, [json], "write a service's database to a folder, as of one moment")
+    back = _add(subjects, "restore", restore_, [json, by], "put a backup in its place, and catch up with the topics")
+    for command in (copy, back):
+        command.add_argument("service", type=_service)
+        command.add_argument("folder", type=Path)
+        command.add_argument("--keys", type=Path, metavar="FOLDER", help="where people's keys are kept apart")
+    back.add_argument("--replace", action="store_true", help="give up what is in the database now")
+    back.add_argument(
+        "--with-gaps", action="store_true", help="also when the topics have forgotten some of what came since"
     )
 
     packs = subjects.add_parser("evidence", help="files of evidence about a placement").add_subparsers(required=True)
@@ -317,6 +349,49 @@ async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
     return 1 if report.left else 0
 
 
+async def backup_(asked: argparse.Namespace, settings: Settings) -> int:
+    async with opened(settings, [asked.service]) as services:
+        made = await backup.back_up(_only(services), settings.kafka, asked.folder, asked.keys)
+    if asked.json:
+        _json(made.model_dump(mode="json"))
+        return 0
+    documents = sum(file.documents for file in made.collections.values())
+    facts = {
+        "documents": documents,
+        "files": len(made.collections),
+        "at": shown(made.at),
+        "until": shown(made.good_until),
+    }
+    print(say(BACKED_UP, service=made.service, **facts))
+    if made.keys and not asked.keys:
+        print(say(KEYS_LEFT_OUT))
+    return 0
+
+
+async def restore_(asked: argparse.Namespace, settings: Settings) -> int:
+    async with opened(settings, [asked.service]) as services:
+        done = await restore.restore(
+            _only(services),
+            settings.kafka,
+            asked.folder,
+            asked.keys,
+            replace=asked.replace,
+            with_gaps=asked.with_gaps,
+            by=asked.by,
+        )
+    if asked.json:
+        _json(done)
+    else:
+        counts = {
+            name: getattr(done, name) for name in ("documents", "heard", "again", "otherwise", "remembered", "new")
+        }
+        print(say(RESTORED, service=done.service, left=sum(done.left.values()), **counts))
+        if done.left:
+            _print(table((TYPE, TIMES), sorted(done.left.items())))
+            print(say(UNREMEMBERED))
+    return 1 if done.left else 0
+
+
 async def evidence_verify(asked: argparse.Namespace, settings: Settings) -> int:
     verified = evidence.verify(asked.file, settings)
     if asked.json:
@@ -405,6 +480,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # who read it has read enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for what the interpreter still flushes
         return 0
+    except (FileNotFoundError, FileExistsError, PermissionError, NotADirectoryError) as error:
+        return _fail(say(NO_FOLDER, path=error.filename, why=error.strerror))
     except ConnectionError as error:
         return _fail(say(NO_KAFKA, host=settings.kafka, error=error))
     except Contended:

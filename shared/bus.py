@@ -365,6 +365,8 @@ async def _log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int]
     finally:
         await admin.close()
     places = [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
+    if not places:
+        return {}
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
     try:
         await consumer.start()

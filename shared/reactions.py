@@ -36,6 +36,7 @@ class Reactions:
         self.events: dict[str, Reaction] = {}
         self.kinds: dict[str, type[Event]] = {}
         self.timers: dict[str, Handler] = {}
+        self.remembered: dict[str, Handler] = {}
 
     def to(
         self, kind: type[E], *, needs: Callable[[E], Iterable[tuple[type[Document], str]]] | None = None
@@ -55,6 +56,21 @@ class Reactions:
     ) -> Callable[[Callable[[Timer, Unit], Awaitable[None]]], Callable[[Timer, Unit], Awaitable[None]]]:
         def register(handler: Callable[[Timer, Unit], Awaitable[None]]) -> Callable[[Timer, Unit], Awaitable[None]]:
             self.timers[name] = handler
+            return handler
+
+        return register
+
+    def remembering(
+        self, kind: type[E]
+    ) -> Callable[[Callable[[E, Unit], Awaitable[None]]], Callable[[E, Unit], Awaitable[None]]]:
+        """How the service takes an event of its own back into its memory, after a restore from before it said it.
+
+        For what comes of a command or of the service's own loops: what comes of events and timers it finds again. It
+        says nothing: that was said.
+        """
+
+        def register(handler: Callable[[E, Unit], Awaitable[None]]) -> Callable[[E, Unit], Awaitable[None]]:
+            self.remembered[kind.type] = handler
             return handler
 
         return register

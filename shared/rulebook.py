@@ -134,7 +134,8 @@ class RuleBook(Generic[M]):
         unit.save(version)
         self._in_force.forget(unit)
         facts = {"area": area, "number": number, "since": since, "changes": changes, "reason": reason}
-        await audit(unit, by, "rules set", **facts)
+        before = {"replaces": replaces, "before": last.changes if last else {}}
+        await audit(unit, by, "rules set", **facts, **before)
         return version
 
     def _check(self, version: RuleVersion, others: Sequence[RuleVersion]) -> None:

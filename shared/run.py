@@ -6,6 +6,7 @@ Ports: KUAIZHAO_PORT for one service, KUAIZHAO_PORT_<NAME> for each of several; 
 import asyncio
 import gc
 import importlib
+import importlib.util
 import os
 import signal
 import sys
@@ -29,15 +30,28 @@ log = structlog.get_logger()
 
 
 def load(name: str) -> Service:
-    """The service of this name, whose folder is its import; a dotted name is a module that holds one."""
+    """The service of this name, whose folder is its import; a dotted name is a module that holds one.
+
+    Raises ValueError for a name that is no service's.
+    """
+    known(name)
     service = importlib.import_module(name if "." in name else f"services.{name}.app").service
     assert isinstance(service, Service)
     return service
 
 
+def known(name: str) -> None:
+    """Raises ValueError unless a service may have this name."""
+    if "." not in name and importlib.util.find_spec(f"services.{name}") is None:
+        raise ValueError(f"no service {name}: there are {', '.join(PORTS)}")
+
+
 def settings_of(name: str, alone: bool) -> Settings:
+    """Raises ValueError for a port that is none."""
     settings = Settings()
-    own = os.environ.get(f"KUAIZHAO_PORT_{name.upper().replace('.', '_')}")
+    own = os.environ.get(variable := f"KUAIZHAO_PORT_{name.upper().replace('.', '_')}", "")
+    if own and not (own.isdecimal() and int(own) < 1 << 16):
+        raise ValueError(f"{variable}: must be a port, 1 to 65535")
     return settings.model_copy(update={"port": int(own or (alone and settings.port) or PORTS.get(name, 0))})
 
 
@@ -82,7 +96,9 @@ def main() -> None:
     if not names:
         sys.exit("usage: python -m shared.run <service> [<service> ...]")
     try:
-        Sealer(Settings(), names[0])
+        for name in names:
+            known(name)
+            Sealer(settings_of(name, alone=len(names) == 1), name)
     except ValidationError as error:
         sys.exit("\n".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
     except ValueError as error:

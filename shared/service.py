@@ -26,10 +26,12 @@ from shared.admission import Admission
 from shared.auth import Keys
 from shared.backlog import measure
 from shared.bus import Bus
-from shared.contracts import catalogue
+from shared.contracts import CATALOGUE, catalogue
 from shared.delivery import Delivery
+from shared.fitness import Unfit, see_database, see_secret, see_topics, see_whole
 from shared.fuse import Fuse
 from shared.http import Api
+from shared.migrations import Migration, in_order, migrate
 from shared.personal import Holding, routes_for
 from shared.reactions import Reactions
 from shared.relay import Relay
@@ -72,6 +74,7 @@ class Runtime:
         self.keys = Keys(settings)
         self.nudged: Callable[[set[str]], None] = lambda names: None
         self.waits_for = ["database", "kafka"]
+        self.unfit: dict[str, str] = {}
         self.at_stop: list[Callable[[], None]] = []
         self.stopping = False
         self._heartbeat = time.monotonic()
@@ -97,11 +100,20 @@ class Runtime:
             self.nudged(unit.nudged)
 
     async def _prepare(self) -> None:
+        await see_database(self.client, self.settings.mongo_url)
+        await see_whole(self.store.db)
+        await see_secret(self.store.db, self.sealer)
+        await migrate(self.store.db, self.service.migrations)
         await self.store.prepare(self.service.documents)
         for step in self.service.at_start:
             await step(self)
 
     async def _join(self) -> None:
+        service, reactions = self.service, self.service.reactions
+        said = [kind for type_, kind in CATALOGUE.items() if type_.startswith(f"{service.name}.")]
+        await see_topics(
+            self.settings.kafka, reactions.kinds.values(), said, f"{service.name}.dead" if reactions.topics else ""
+        )
         try:
             await self.bus.start()
         except BaseException:
@@ -110,20 +122,27 @@ class Runtime:
             raise
 
     async def _until(self, name: str, step: Callable[[], Awaitable[None]], where: str) -> None:
-        """Try a step until it works, with one clear line when it does not and one when it does."""
-        pause, said = 0.5, False
+        """Try a step until it works, with one clear line for each thing that is wrong and one when it does."""
+        pause, said = 0.5, ""
         while True:
             try:
                 await step()
                 break
+            except Unfit as unfit:
+                self.unfit[name] = str(unfit)
+                if said != str(unfit):
+                    log.warning(f"not ready: {unfit}")
+                said = str(unfit)
             except Exception as error:  # noqa: BLE001 - drivers raise many kinds; all mean that we wait
+                self.unfit.pop(name, None)
+                host = where.rsplit("@", 1)[-1]
                 if not said:
-                    host = where.rsplit("@", 1)[-1]
                     log.warning(f"waiting for {name} at {host}", error=repr(error)[:300])
-                    said = True
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, 5.0)
+                said = said or "waiting"
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.5, 5.0)
         self.waits_for.remove(name)
+        self.unfit.pop(name, None)
         if said:
             log.info(f"{name} is there")
 
@@ -176,7 +195,7 @@ class Runtime:
         """What stands in the way of doing our work; empty when ready."""
         if self.stopping:
             return ["stopping"]
-        reasons = [f"waiting for {name}" for name in self.waits_for]
+        reasons = [self.unfit.get(name, f"waiting for {name}") for name in self.waits_for]
         if "database" not in self.waits_for:
             try:
                 async with asyncio.timeout(3):
@@ -208,8 +227,9 @@ class Runtime:
 class Service:
     """The parts of a service.
 
-    `documents` are its collections, and `personal` says which of them are about people; `loops` run beside it;
-    `at_start` runs once it has its database; `state` makes what routes reach as `request.app.state.<name>`.
+    `documents` are its collections, and `personal` says which of them are about people; `migrations` bring what older
+    versions wrote up to date; `loops` run beside it; `at_start` runs once it has its database; `state` makes what
+    routes reach as `request.app.state.<name>`.
     """
 
     name: str
@@ -217,10 +237,14 @@ class Service:
     routes: APIRouter
     documents: Sequence[type[Document]]
     personal: tuple[Holding, ...] = ()
+    migrations: Sequence[Migration] = ()
     loops: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
     at_start: Sequence[Callable[[Runtime], Awaitable[None]]] = ()
     about: str = ""
     state: dict[str, Callable[[Runtime], Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        in_order(self.migrations)
 
     def app(self, settings: Settings) -> FastAPI:
         """The service's HTTP application; its lifespan is the service's."""

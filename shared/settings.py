@@ -1,7 +1,40 @@
 """Everything that differs between one running process and another; read from KUAIZHAO_* variables."""
 
-from pydantic import SecretStr
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
+
+
+def _brokers(value: str) -> str:
+    for address in value.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdecimal():
+            raise PydanticCustomError("brokers", "must be host:port, or several of them with commas between")
+    return value
+
+
+def _mongo(value: str) -> str:
+    try:
+        if not value.startswith("mongodb+srv://"):  # whose servers are asked of the DNS
+            parse_uri(value)
+    except (PyMongoError, ValueError):
+        raise PydanticCustomError(
+            "mongo_url", "must be an address such as mongodb://name:password@host:27017/?replicaSet=rs0"
+        ) from None
+    return value
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise PydanticCustomError("zone", "must be a time zone such as Asia/Shanghai") from None
+    return value
 
 
 class Settings(BaseSettings):
@@ -24,10 +57,10 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="KUAIZHAO_", extra="ignore")
 
     host: str = "127.0.0.1"
-    port: int = 0
-    mongo_url: str = "mongodb://127.0.0.1:27117/?replicaSet=rs0"
+    port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    mongo_url: Annotated[str, AfterValidator(_mongo)] = "mongodb://127.0.0.1:27117/?replicaSet=rs0"
     database: str = ""
-    kafka: str = "127.0.0.1:19092"
+    kafka: Annotated[str, AfterValidator(_brokers)] = "127.0.0.1:19092"
     valkey_url: str = "redis://127.0.0.1:16379/0"
     otlp_url: str = ""
     jwks_url: str = "http://127.0.0.1:8101/api/identity/.well-known/jwks.json"
@@ -49,9 +82,9 @@ class Settings(BaseSettings):
     insurer_url: str = ""
     secret: SecretStr = SecretStr("")
     operator_password: SecretStr = SecretStr("")
-    zone: str = "Asia/Shanghai"
-    log_level: str = "info"
-    trace_ratio: float = 1.0
-    drain_seconds: float = 20.0
-    reads_at_once: int = 100
-    commands_at_once: int = 1_000
+    zone: Annotated[str, AfterValidator(_zone)] = "Asia/Shanghai"
+    log_level: Literal["debug", "info", "warning", "error", "critical"] = "info"
+    trace_ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+    drain_seconds: Annotated[float, Field(ge=0)] = 20.0
+    reads_at_once: Annotated[int, Field(ge=1)] = 100
+    commands_at_once: Annotated[int, Field(ge=1)] = 1_000

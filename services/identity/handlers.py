@@ -10,6 +10,7 @@ from typing import Literal
 from services.identity.personal import UNUSED, end
 from services.identity.store import RULES, Account, Tie, bonds_of
 from shared.contracts import Event
+from shared.contracts.identity import AccountErased
 from shared.contracts.matching import PlacementCancelled, PlacementMade
 from shared.contracts.rights import (
     CaseClosed,
@@ -138,4 +139,15 @@ async def end_unused(timer: Timer, unit: Unit) -> None:
     if await bonds_of(unit, account.id):
         unit.set_timer(UNUSED, account.id, unit.now + LOOK_AGAIN)
     else:
+        await end(unit, account)
+
+
+# --- after a restore -------------------------------------------------------------------------------------------------
+
+
+@react.remembering(AccountErased)
+async def erase_again(event: AccountErased, unit: Unit) -> None:
+    """Who was erased after the backup is erased once more, whatever keys came back with it."""
+    account = await unit.get(Account, event.account_id)
+    if account and not await erased(unit, account.id):
         await end(unit, account)

@@ -310,6 +310,55 @@ def made(placement: Placement) -> PlacementMade:
     return PlacementMade(placement_id=placement.id, terms=placement.terms, **placement.model_dump(include=names))
 
 
+async def remember(unit: Unit, event: PlacementMade) -> None:
+    """After a restore: a placement that was announced holds its seat and its worker's time again."""
+    known = await unit.get(Placement, event.placement_id)
+    if known is not None and known.status in ("placed", "cancelled"):
+        return
+    names = {"offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "at", "arrive_by"}
+    placement = known or Placement(
+        id=event.placement_id,
+        status="placed",
+        checked_in_at=event.at,
+        terms=event.terms,
+        **event.model_dump(include=names),
+    )
+    placement.status, placement.at = "placed", event.at
+    id = store.seat_id(event.gig_id, event.seat)
+    seat = await unit.get(Seat, id) or Seat(
+        id=id, gig_id=event.gig_id, number=event.seat, district=event.district, until=event.terms.valid_until
+    )
+    seat.open, seat.placement_id = False, placement.id
+    commitments = await commitments_of(unit, event.worker_id)
+    if all(period.placement_id != placement.id for period in commitments.periods):
+        commitments.add(event.terms.period, placement.id, event.employer_id, event.at)
+    commitments.placed_at = event.at
+    commitments.had_turn(placement.id, event.at)
+    offer = await unit.get(Offer, event.offer_id)
+    if offer and offer.open:
+        offer.open, offer.ended, offer.placement_id = False, "accepted", placement.id
+        unit.save(offer)
+    if commitments.offer_id == event.offer_id:
+        commitments.offer_id = None
+    unit.cancel_timer(OFFER_EXPIRY, event.offer_id)
+    unit.cancel_timer(CONFIRMATION, placement.id)
+    for document in (seat, commitments, placement):
+        unit.save(document)
+
+
+async def remember_end(unit: Unit, event: PlacementCancelled) -> None:
+    """After a restore: a placement that was cancelled no longer holds its seat."""
+    placement = await unit.get(Placement, event.placement_id)
+    if placement is None or not placement.stands:
+        return
+    await _release(unit, placement)
+    unit.cancel_timer(ATTENDANCE, placement.id)
+    placement.status, placement.cancelled_by, placement.cancelled_at = "cancelled", event.by, event.at
+    placement.cancelled_for, placement.late, placement.excuse = event.reason, event.late, event.excuse
+    placement.compensation_fen = event.compensation_fen
+    unit.save(placement)
+
+
 async def confirm(unit: Unit, placement: Placement) -> None:
     """The employer confirms. Raises `Conflict`: placement-ended, not-awaiting, confirmation-late."""
     if not placement.stands:

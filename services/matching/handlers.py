@@ -9,6 +9,7 @@ from services.matching import crews, deals, domain, store
 from services.matching.personal import PERSONAL
 from services.matching.store import Block, Commitments, Gig, Placement, Profile, Seat, Waiting
 from shared.contracts.identity import AccountErased
+from shared.contracts.matching import PlacementCancelled, PlacementMade
 from shared.contracts.posting import GigAmended, GigClosed, GigPosted
 from shared.contracts.rights import ShiftMissed
 from shared.contracts.workers import (
@@ -272,3 +273,16 @@ def _trace() -> dict[str, str]:
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier
+
+
+# --- after a restore -------------------------------------------------------------------------------------------------
+
+
+@react.remembering(PlacementMade)
+async def remember_placement(event: PlacementMade, unit: Unit) -> None:
+    await deals.remember(unit, event)
+
+
+@react.remembering(PlacementCancelled)
+async def remember_cancellation(event: PlacementCancelled, unit: Unit) -> None:
+    await deals.remember_end(unit, event)

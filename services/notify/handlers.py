@@ -1,6 +1,7 @@
 """Who is told of what. Each handler saves messages; sending them is the sender's work, showing them the stream's."""
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 import h3
 import structlog
@@ -16,7 +17,7 @@ from services.notify.broadcast import (
 )
 from services.notify.domain import about, kind_of
 from services.notify.personal import PERSONAL
-from services.notify.store import Gig, Message, Presence, Standing, alerts_on
+from services.notify.store import Delivery, Gig, Message, Presence, Standing, alerts_on
 from services.notify.telling import NEEDED, tell
 from services.notify.texts import Fact, Part
 from shared.contracts import Event
@@ -30,6 +31,7 @@ from shared.contracts.matching import (
     PlacementCancelled,
     PlacementMade,
 )
+from shared.contracts.notify import DeliveryFailed, DeliveryMade
 from shared.contracts.posting import (
     EmployerSuspended,
     EmployerVerificationEnding,
@@ -489,3 +491,24 @@ async def tell_of_article(event: ArticlePublished, unit: Unit) -> None:
 @react.at("article")
 async def spread_to_groups(timer: Timer, unit: Unit) -> None:
     await spread_article(unit, timer)
+
+
+# --- after a restore -------------------------------------------------------------------------------------------------
+
+
+@react.remembering(DeliveryMade)
+async def remember_delivery(event: DeliveryMade, unit: Unit) -> None:
+    """What reached a person's phone before the restore does not go out again."""
+    await _ended(unit, event.delivery_id, "made")
+
+
+@react.remembering(DeliveryFailed)
+async def remember_failure(event: DeliveryFailed, unit: Unit) -> None:
+    await _ended(unit, event.delivery_id, "failed")
+
+
+async def _ended(unit: Unit, id: str, state: Literal["made", "failed"]) -> None:
+    delivery = await unit.get(Delivery, id)
+    if delivery and delivery.state == "waiting":
+        delivery.state = state
+        unit.save(delivery)

@@ -5,19 +5,24 @@
 A schema is what publishers and readers of one version may rely on, at every age of either. Within a version a new
 optional field is an addition; any other difference on the wire is a break, in one of two ways: events that were said
 can no longer be read, or readers that are not yet updated cannot read what is said from now on.
+
+What was released stays in `releases/<number>.json`, and is what a change is measured by as well: an event that others
+have can be taken back by no deletion of its file. `--release 1.1` writes the next one.
 """
 
+import argparse
 import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shared.contracts import Event, catalogue
 
 HERE = Path(__file__).parent
-SCHEMAS, EXAMPLES = HERE / "schemas", HERE / "examples"
+SCHEMAS, EXAMPLES, RELEASES = HERE / "schemas", HERE / "examples", HERE / "releases"
 
 Schema = Mapping[str, Any]
 
@@ -113,6 +118,91 @@ def _said(value: Any) -> str:
     return "none" if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
+def added(old: Schema, new: Schema) -> list[str]:
+    """What a schema has that an older one of the same version has not, a sentence each."""
+    return list(_additions("", _plain(old, old), _plain(new, new)))
+
+
+def _additions(path: str, old: Schema, new: Schema) -> Iterator[str]:
+    before, after = old.get("properties", {}), new.get("properties", {})
+    for name in after:
+        if name in before:
+            yield from _additions(_join(path, name), before[name], after[name])
+        elif name not in new.get("required", ()):
+            yield f"field `{_join(path, name)}` is new and optional"
+    if isinstance(old.get("items"), Mapping) and isinstance(new.get("items"), Mapping):
+        yield from _additions(f"{path}[]", old["items"], new["items"])
+    for word in ("anyOf", "prefixItems"):
+        for one, other in zip(old.get(word, ()), new.get(word, ()), strict=False):
+            yield from _additions(path, one, other)
+
+
+# --- releases ------------------------------------------------------------------------------------------------------
+
+RETIRED: dict[str, str] = {}
+"""Events that were released and are said no more, each with what to listen to instead."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between two releases. `safe`: readers and publishers of either get on with the other's."""
+
+    type: str
+    what: str
+    safe: bool
+
+
+def changes(old: Mapping[str, Schema], new: Mapping[str, Schema]) -> list[Change]:
+    """Every difference on the wire between the events of two releases, by type."""
+    found = []
+    for type in sorted({*old, *new}):
+        if type not in old:
+            found.append(Change(type, "new event", safe=True))
+        elif type not in new:
+            instead = f": {RETIRED[type]}" if type in RETIRED else ", which readers may wait for"
+            found.append(Change(type, f"is said no more{instead}", safe=type in RETIRED))
+        else:
+            found += [Change(type, what, safe=True) for what in added(old[type], new[type])]
+            found += [Change(type, what, safe=False) for what in breaking(old[type], new[type])]
+    return found
+
+
+def number_of(release: str) -> tuple[int, int]:
+    """The parts of a release's number, such as 1.2. Raises ValueError when it is none."""
+    if not re.fullmatch(r"(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", release):
+        raise ValueError(f"{release} is no number of a release, such as 1.2")
+    first, second = release.split(".")
+    return int(first), int(second)
+
+
+def releases(folder: Path = RELEASES) -> dict[str, dict[str, Schema]]:
+    """The schemas of each release by type, the oldest release first."""
+    files = sorted(folder.glob("*.json"), key=lambda file: number_of(file.stem))
+    return {file.stem: json.loads(file.read_text("utf-8")) for file in files}
+
+
+def refused(kept: Mapping[str, Mapping[str, Schema]], now: Mapping[str, Schema]) -> list[str]:
+    """Why these events may not follow the last release, a sentence each. Releases before 1.0 promise nothing yet."""
+    last = next(reversed([*kept]), "0.0")
+    if number_of(last) < (1, 0):
+        return []
+    return [f"{c.type}: {c.what} (released in {last})." for c in changes(kept[last], now) if not c.safe]
+
+
+def release(number: str, kept: Mapping[str, Mapping[str, Schema]], now: Mapping[str, Schema], folder: Path) -> None:
+    """Keep these events as a release. Raises ValueError when the number does not follow the last one."""
+    last = next(reversed([*kept]), "0.0")
+    first, second = number_of(last)
+    if number_of(number) not in {(first, second + 1), (first + 1, 0)}:
+        raise ValueError(f"after {last} comes {first}.{second + 1} or {first + 1}.0, not {number}")
+    folder.mkdir(exist_ok=True)
+    lines = [
+        f"{json.dumps(type)}:{json.dumps(_plain(schema, schema), ensure_ascii=False, separators=(',', ':'))}"
+        for type, schema in sorted(now.items())
+    ]
+    (folder / f"{number}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", "utf-8")
+
+
 def next_version(type: str) -> str:
     """`posting.gig-posted.v2` for `posting.gig-posted.v1`."""
     stem, _, number = type.rpartition(".v")
@@ -161,12 +251,24 @@ def _short(folder: Path) -> str:
 
 
 def main() -> None:
-    kinds = catalogue()
+    options = argparse.ArgumentParser(description="Record the schemas of events.")
+    options.add_argument("--release", metavar="N", help="keep them as this release, such as 1.1")
+    asked = options.parse_args()
+    kinds, kept = catalogue(), releases()
+    now = {type: schema_of(kind) for type, kind in kinds.items()}
     written, wrong = record(kinds, SCHEMAS, EXAMPLES)
-    if wrong:
+    if wrong := wrong + refused(kept, now):
         sys.exit("\n".join(wrong))
     for type in written:
         print(f"contracts: {type} recorded")  # noqa: T201 - a command
+    if kept:
+        for change in changes(kept[last := next(reversed(kept))], now):
+            print(f"contracts: {'safe' if change.safe else 'breaking'} since {last}: {change.type}: {change.what}")  # noqa: T201
+    if asked.release:
+        try:
+            release(asked.release, kept, now, RELEASES)
+        except ValueError as error:
+            sys.exit(f"contracts: {error}")
     print(f"contracts: {len(kinds)} events, {len(written)} schemas written")  # noqa: T201
 
 

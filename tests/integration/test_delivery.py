@@ -50,9 +50,9 @@ class World:
     running: list[asyncio.subprocess.Process] = field(default_factory=list)
     begin: dict[TopicPartition, int] = field(default_factory=dict)
 
-    async def start(self, *, fault: str = "") -> asyncio.subprocess.Process:
+    async def start(self, *, fault: str = "", build: str = "tests.ledger") -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "shared.run", "tests.ledger"),
+            *(sys.executable, "-m", "shared.run", build),
             env={
                 **os.environ,
                 "KUAIZHAO_KAFKA": self.kafka,

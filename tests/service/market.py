@@ -16,11 +16,13 @@ class Market:
     matching: Harness
     rights: Harness
     notify: Harness | None = None
+    identity: Harness | None = None
 
     @property
     def all(self) -> dict[str, Harness]:
         four = {"posting": self.posting, "workers": self.workers, "matching": self.matching, "rights": self.rights}
-        return four | ({"notify": self.notify} if self.notify else {})
+        others = {"notify": self.notify, "identity": self.identity}
+        return four | {name: each for name, each in others.items() if each}
 
     def db(self, service: str) -> Any:
         return self.all[service].runtime.store.db

@@ -146,3 +146,23 @@ async def test_a_tier_goes_by_the_rules_of_the_day_of_the_check_in(workers: Harn
     assert [each.profile.tier for each in await workers.published(WorkerChanged)] == [2, 0]
     (worker,) = await workers.all(Worker)
     assert worker.tier_table == "mohrss-2024-84+43.2"
+
+
+@pytest.mark.feature("F44")
+async def test_who_changed_which_rule_when_and_from_what_to_what_is_audited(workers: Harness) -> None:
+    """One row for each change that was made, none for one that was refused."""
+    first, second = ({"categories": {"older-jobseeker": {"tier": tier}}} for tier in (2, 1))
+    since = workers.clock.now + timedelta(days=2)
+    assert (await put(workers, "43", first)).status_code == 200
+    workers.clock.advance(hours=1)
+    assert (await put(workers, "43", second, replaces=1, since=since.isoformat())).status_code == 200
+    assert (await put(workers, "43", {}, replaces=1)).status_code == 409
+    assert (await put(workers, "43", {"categories": 7}, replaces=2)).status_code == 422
+    rows = await workers.runtime.store.db["_audit"].find({"what": "rules set"}, sort=[("_id", 1)]).to_list()
+    told = [(row["area"], row["number"], row["replaces"], row["before"], row["changes"]) for row in rows]
+    assert told == [("43", 1, 0, {}, first), ("43", 2, 1, first, second)]
+    assert [(row["at"], row["since"]) for row in rows] == [
+        (workers.clock.now - timedelta(hours=1), workers.clock.now - timedelta(hours=1)),
+        (workers.clock.now, since),
+    ]
+    assert all(row["by"] and row["reason"] for row in rows)

@@ -12,11 +12,13 @@ import orjson
 import pytest
 
 from ops import backup, restore
+from ops.opened import SERVICES
 from shared.bus import log_bounds
 from shared.contracts.posting import GigReopened
 from shared.fitness import Unfit, see_whole
+from shared.run import load
 from shared.sealed import PersonKey
-from shared.store import Store
+from shared.store import Store, connect
 from shared.unit import Unit
 from tests.integration.test_delivery import IN, World, ends, until, world  # noqa: F401 - a fixture
 from tests.ledger import Count, filled, react
@@ -224,6 +226,44 @@ async def test_a_service_does_not_begin_on_a_restore_that_was_cut_short(
     with pytest.raises(Unfit, match="is not finished"):
         await see_whole(world.store.db)
     monkeypatch.undo()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+async def test_each_service_can_be_backed_up_and_restored(
+    name: str, kafka: str, mongo_url: str, kuaizhao: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With its own topics, documents and indexes, from where those topics end now."""
+    monkeypatch.undo()  # the ledger's topics
+    database = f"test_backup_{name}_{clock.new_id()[-12:]}"
+    for variable, value in (("DATABASE", database), ("KAFKA", kafka), ("MONGO_URL", mongo_url)):
+        monkeypatch.setenv(f"KUAIZHAO_{variable}", value)
+    service, client = load(name), connect(mongo_url)
+    store = Store(client, database, source=name)
+    try:
+        await store.prepare(service.documents)
+        bounds = await log_bounds(kafka, service.reactions.topics)
+        fences = [{"_id": f"{name}:{topic}:{n}", "next": end} for (topic, n), (_, end) in bounds.items()]
+        assert fences
+        await store.db["_fences"].insert_many(fences)
+        await store.db["_streams"].insert_one({"_id": "a:b", "last": 3})
+        made = await kuaizhao("backup", name, str(tmp_path / name))
+        assert (made.code, made.err) == (0, "")
+        before = {each: await store.db[each].index_information() for each in await store.db.list_collection_names()}
+        await store.db["_streams"].update_one({}, {"$set": {"last": 9}})
+        done = await kuaizhao("restore", name, str(tmp_path / name), "--replace")
+        assert (done.code, done.err) == (0, "")
+        assert await store.db["_streams"].find({}).to_list() == [{"_id": "a:b", "last": 3}]
+        assert await store.db["_fences"].find({}, sort=[("_id", 1)]).to_list() == sorted(fences, key=by_id)
+        after = {each: await store.db[each].index_information() for each in await store.db.list_collection_names()}
+        assert {each: before[each] for each in before if each != "_restoring"} == after
+    finally:
+        await client.drop_database(database)
+        await client.close()
+
+
+def by_id(row: dict[str, Any]) -> str:
+    id: str = row["_id"]
+    return id
 
 
 async def test_a_copy_is_of_one_moment(world: World, tmp_path: Path, kuaizhao: Command) -> None:

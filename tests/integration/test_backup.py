@@ -13,6 +13,7 @@ import pytest
 
 from ops import backup, restore
 from ops.opened import SERVICES
+from shared import clock
 from shared.bus import log_bounds
 from shared.contracts.posting import GigReopened
 from shared.fitness import Unfit, see_whole

@@ -48,17 +48,19 @@ def usual_ports(environ: Mapping[str, str] = os.environ) -> dict[str, int]:
 
 
 def free_ports(parts: Iterable[str] = USUAL) -> dict[str, int]:
-    """Ports that nobody listens on at this moment.
+    """Ports that nobody listens on at this moment; within KUAIZHAO_FREE_PORTS, `first-last`, where that is set.
 
     They lie below the range from which the system takes ports for outgoing connections: one of those could otherwise
     sit on the port of a server that was killed and is about to start again.
     """
     top = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    usual = f"10000-{top - 1 if top > 20_000 else 65_535}"
+    first, last = map(int, os.environ.get("KUAIZHAO_FREE_PORTS", usual).split("-"))
     ports: dict[str, int] = {}
     with ExitStack() as held:
         for part in parts:
             while True:
-                port = random.randrange(10_000, top if top > 20_000 else 65_536)
+                port = random.randint(first, last)
                 if port in ports.values():  # SO_REUSEADDR lets a bound port be bound again
                     continue
                 probe = held.enter_context(closing(_socket()))

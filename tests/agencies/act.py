@@ -28,13 +28,15 @@ Ended = dict[str, tuple[int, str]]
 class Scene:
     """The market and its broker as the act has left them, and what came of it.
 
-    `owners` are the hashes by the services' own databases, when the first subscribers read and when the late ones did.
+    `owners` are the hashes by the services' own databases, when the first subscribers read and when the late ones did;
+    `standing` is how many gigs and placements those then were of.
     """
 
     broker: Broker
     market: Told
     reader: Granted
     owners: tuple[str, str]
+    standing: tuple[int, int]
     from_the_beginning: Ended
     late: Ended
     late_without_snapshots: Ended
@@ -96,5 +98,16 @@ async def act(folder: Path, mongo_url: str) -> AsyncIterator[Scene]:
         without = await _read(kafka, reader, OPEN_TOPICS)
         personal += await personal_data(kafka)
         yield Scene(
-            *(kafka, told, reader, (owner, late_owner), whole, late, without, copied, compacted, forgotten, personal)
+            broker=kafka,
+            market=told,
+            reader=reader,
+            owners=(owner, late_owner),
+            standing=await told.standing(),
+            from_the_beginning=whole,
+            late=late,
+            late_without_snapshots=without,
+            copied=copied,
+            compacted=compacted,
+            forgotten=forgotten,
+            personal=personal,
         )

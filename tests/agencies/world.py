@@ -1,5 +1,6 @@
 """A broker where agencies sign in, and what a market of our own services says on it."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -34,6 +35,7 @@ from tests.service.workers import conftest as people
 OPEN_TOPICS = ("posting.gig", "matching.placement")
 SIGNED_IN = {"security_protocol": "SASL_PLAINTEXT", "sasl_mechanism": "SCRAM-SHA-512"}
 EVERY_TOPIC = tuple(name for topic in OPEN_TOPICS for name in (topic + SNAPSHOT, topic))
+SECONDS = 60.0
 GIGS, WORKERS = 60, 40
 """Of each half."""
 
@@ -112,32 +114,27 @@ class Broker:
         bounds = await log_bounds(self.ours, [topic])
         wanted = sum(end - begin for begin, end in bounds.values())
         found: list[Any] = []
-        async with self._consumer(user, password, group) as consumer:
-            consumer.assign([TopicPartition(*place) for place in bounds])
-            while len(found) < wanted:
-                for records in (await consumer.getmany(timeout_ms=500)).values():
-                    found += records
-            if group:
-                await consumer.commit()
-        return found
-
-    async def may_read(self, user: str, password: str, topic: str) -> None:
-        """Raises what the broker refuses when an agency asks for a topic's records."""
-        async with self._consumer(user, password, None) as consumer:
-            consumer.assign([TopicPartition(topic, 0)])
-            await consumer.seek_to_beginning()
-            await consumer.getmany(timeout_ms=500)
-
-    def _consumer(self, user: str, password: str, group: str | None) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
+        login = {"sasl_plain_username": user, "sasl_plain_password": password}
+        consumer = AIOKafkaConsumer(
+            topic,
             bootstrap_servers=self.theirs,
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             **SIGNED_IN,
-            sasl_plain_username=user,
-            sasl_plain_password=password,
+            **login,
         )
+        try:
+            async with asyncio.timeout(SECONDS):
+                await consumer.start()
+                while not found or len(found) < wanted:
+                    for records in (await consumer.getmany(timeout_ms=500)).values():
+                        found += records
+                if group:
+                    await consumer.commit()
+        finally:
+            await consumer.stop()
+        return found
 
     async def write_as(self, user: str, password: str, topic: str, body: bytes, **other: Any) -> None:
         """Raises what the broker refuses."""
@@ -203,17 +200,19 @@ class Told(Market):
                 assert (await self.matching.http.post(path, headers=mine)).status_code == 200
         await self.flow()
 
+    async def open(self) -> list[Gig]:
+        return [gig for gig in await self.posting.all(Gig) if gig.status != "closed"]
+
+    async def placed(self) -> list[Placement]:
+        return [placement for placement in await self.matching.all(Placement) if placement.status == "placed"]
+
+    async def standing(self) -> tuple[int, int]:
+        return len(await self.open()), len(await self.placed())
+
     async def digest(self) -> str:
         """The state hash of docs/agencies.md, by what the services have in their databases."""
-        lines = [
-            f"gig {gig.id} {gig.district} {gig.terms.headcount}"
-            for gig in await self.posting.all(Gig)
-            if gig.status != "closed"
-        ] + [
-            f"placement {placement.id} {placement.gig_id} {placement.worker_id}"
-            for placement in await self.matching.all(Placement)
-            if placement.status == "placed"
-        ]
+        lines = [f"gig {gig.id} {gig.district} {gig.terms.headcount}" for gig in await self.open()]
+        lines += [f"placement {each.id} {each.gig_id} {each.worker_id}" for each in await self.placed()]
         return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

@@ -30,7 +30,7 @@ class Policy(Figures):
     verification_days: Annotated[int, Field(gt=0, le=181)]
     verification_warning_days: Annotated[tuple[Annotated[int, Field(gt=0)], ...], Field(max_length=10)]
     max_file_rows: Annotated[int, Field(gt=0)]
-    max_feed_waiting: Annotated[int, Field(gt=0)]
+    max_offers_waiting: Annotated[int, Field(gt=0)]
     hourly_floor_fen: Annotated[int, Field(gt=0)]
     bounds: Bounds
 

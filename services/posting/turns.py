@@ -34,7 +34,7 @@ async def line_up(unit: Unit, event: GigOffered) -> None:
     """Let an offer wait for its agency's turn, or answer at once that it cannot."""
     try:
         agency = await intake.registered(unit, event.agency_id)
-        most = (await store.RULES.of(unit, COUNTRY)).max_feed_waiting
+        most = (await store.RULES.of(unit, COUNTRY)).max_offers_waiting
         line = await unit.get(Line, agency.id) or Line(id=agency.id)
         served = await unit.get(Served, agency.id)
         if line.last - (served.number if served else 0) >= most:

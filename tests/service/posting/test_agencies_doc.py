@@ -62,7 +62,7 @@ async def test_what_the_document_shows_is_done(posting: Harness) -> None:
 def test_the_figures_it_names_are_those_in_force() -> None:
     rules, text = RULES.shipped(COUNTRY), TEXT.replace("\n", " ")
     assert f"{rules.max_file_rows} rows" in text
-    assert f"A line holds {rules.max_feed_waiting} posts" in text
+    assert f"A line holds {rules.max_offers_waiting} posts" in text
     assert f"takes up to {turns.POSTS_OF_A_TURN} from each line" in text
     assert f"{BYTES_IN // 1024} KB/s in, {BYTES_OUT // 1024**2} MB/s out" in text
     assert BODY_BYTES == 1024 * 1024

@@ -459,7 +459,7 @@ async def test_a_line_that_is_full_is_said_and_no_other_agencys(posting: Harness
     await ready(posting)
     await enter(posting, "agency-2")
     await let(posting, agency="agency-2")
-    most = {"changes": {"max_feed_waiting": 2}, "replaces": 0, "reason": "test"}
+    most = {"changes": {"max_offers_waiting": 2}, "replaces": 0, "reason": "test"}
     set_ = await posting.http.put("/rules/country", json=most, headers=posting.as_("operator"))
     assert set_.status_code == 200, set_.text
     await posting.receives(*(offered(str(n)) for n in range(4)), offered("B-1", agency="agency-2"))

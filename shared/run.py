@@ -12,8 +12,10 @@ import sys
 
 import structlog
 import uvicorn
+from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
+from shared.certificates import Certificates
 from shared.sealed import Sealer
 from shared.service import Service
 from shared.settings import Settings
@@ -83,10 +85,12 @@ def main() -> None:
         sys.exit("usage: python -m shared.run <service> [<service> ...]")
     try:
         Sealer(Settings(), names[0])
+        Certificates(Settings(), names[0])
     except ValidationError as error:
         sys.exit("\n".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
     except ValueError as error:
         sys.exit(str(error))
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use
     gc.set_threshold(*GARBAGE_EVERY)
     asyncio.run(run(names))
 

@@ -41,8 +41,8 @@ def say(text: str) -> None:
     print(f"kube: {text}", flush=True)
 
 
-def manifests(stack: Stack) -> tuple[str, dict[str, Any]]:
-    """What is played, as text, and the Deployment among it: as rendered, for the servers of this machine."""
+def manifests(stack: Stack) -> tuple[str, dict[str, Any], int]:
+    """What is played, as text, the Deployment among it, and its port: as rendered, for the servers of this machine."""
     rendered = render(HERE / "overlays" / "county")
     [deployment] = [each for each in rendered if each["kind"] == "Deployment" and each["metadata"]["name"] == SERVICE]
     [settings] = [each for each in rendered if each["kind"] == "ConfigMap" and each["metadata"]["name"] == "settings"]
@@ -70,25 +70,27 @@ def manifests(stack: Stack) -> tuple[str, dict[str, Any]]:
     container["volumeMounts"] = [mount for mount in container["volumeMounts"] if mount["name"] in mounted]
     for kubelets in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle"):
         container.pop(kubelets)
-    return yaml.safe_dump_all([settings, secret, deployment]), deployment
+    # The servers listen on this namespace's own loopback, where no port can be mapped.
+    pod["hostNetwork"] = True
+    port = container.pop("ports")[0]["containerPort"]
+    return yaml.safe_dump_all([settings, secret, deployment]), deployment, port
 
 
 async def play(podman: Podman) -> str:
     """Run it beside servers of its own, look at it, stop it; what was seen."""
     async with Stack(podman.folder / "stack", ports=free_ports(), parts=[], say=lambda line: None) as stack:
-        text, deployment = manifests(stack)
+        text, deployment, port = manifests(stack)
         file = podman.folder / "manifest.yaml"
         file.write_text(text)
-        podman.run("kube", "play", "--network=host", str(file))
+        podman.run("kube", "play", str(file))
         try:
-            return await look(podman, deployment)
+            return await look(podman, deployment, port)
         finally:
             podman.run("kube", "down", str(file), check=False)
 
 
-async def look(podman: Podman, deployment: dict[str, Any]) -> str:
+async def look(podman: Podman, deployment: dict[str, Any], port: int) -> str:
     wanted = deployment["spec"]["template"]["spec"]
-    port = wanted["containers"][0]["ports"][0]["containerPort"]
     [id] = podman.run("ps", "--all", "--quiet", "--filter", f"name={SERVICE}-pod-.*-{SERVICE}$").split()
     began = time.monotonic()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:

@@ -82,7 +82,7 @@ async def play(podman: Podman) -> str:
         text, deployment, port = manifests(stack)
         file = podman.folder / "manifest.yaml"
         file.write_text(text)
-        podman.run("kube", "play", str(file))
+        podman.run("kube", "play", "--build=false", str(file))
         try:
             return await look(podman, deployment, port)
         finally:

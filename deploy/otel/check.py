@@ -21,8 +21,8 @@ from deploy.otel import dashboards
 from deploy.otel.dashboards import Query
 
 HERE = Path(__file__).parent
-INTERVAL = "30s"
-"""What stands for Grafana's $__rate_interval."""
+INTERVAL = "5m"
+"""What stands for Grafana's $__rate_interval: long enough for a figure of what has just happened."""
 
 
 def faults(folder: Path = HERE) -> list[str]:

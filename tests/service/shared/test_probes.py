@@ -1,5 +1,6 @@
 """What a process says of itself: to a rollout, to whoever sends it requests, to Prometheus."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -30,6 +31,7 @@ async def eventually(http: httpx.AsyncClient, path: str, reasons: list[str]) -> 
         answer = await http.get(path)
         if answer.json()["reasons"] == reasons:
             return answer.status_code
+        await asyncio.sleep(0.02)
 
 
 async def test_without_kafka_it_does_no_work_and_answers_requests(mongo_url: str) -> None:

@@ -48,7 +48,7 @@ async def measure(db: Database, service: str) -> None:
     And the one of this process' clock, against the database's: timers and time limits are compared across both.
     """
     asked = clock.now()
-    told = (await db.command("hello"))["localTime"]
+    told = (await db.command("hello", codec_options=db.codec_options))["localTime"]
     answered = clock.now()
     if answered - asked < ROUND_TRIP:  # a longer one says little
         METRICS.clock_skew.labels(service).set((asked + (answered - asked) / 2 - told).total_seconds())

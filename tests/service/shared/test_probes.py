@@ -3,13 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 
 import httpx
+import pytest
 from fastapi import APIRouter
+from prometheus_client import REGISTRY
 
+from shared import clock
+from shared.backlog import measure
 from shared.reactions import Reactions
 from shared.service import Service
 from shared.settings import Settings
+from shared.store import connect
 from shared.testing import SECRET
 
 NOWHERE = "127.0.0.1:1"
@@ -58,3 +64,17 @@ async def test_figures_come_in_both_formats(mongo_url: str) -> None:
         openly = await http.get("/metrics", headers={"accept": "application/openmetrics-text; version=1.0.0"})
         assert openly.headers["content-type"].startswith("application/openmetrics-text; version=")
         assert openly.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("wrong_by", [0.0, 30.0, -30.0])
+async def test_a_clock_that_is_wrong_is_told_by_how_much(mongo_url: str, wrong_by: float) -> None:
+    clock.set_source(lambda: datetime.now(UTC) + timedelta(seconds=wrong_by))
+    client = connect(mongo_url)
+    try:
+        await measure(client["probes"], "wrong")
+    finally:
+        clock.set_source(None)
+        await client.close()
+    told = REGISTRY.get_sample_value("kuaizhao_clock_skew_seconds", {"service": "wrong"})
+    assert told == pytest.approx(wrong_by, abs=1.5)  # half of the longest round trip that is believed, and more
+    assert REGISTRY.get_sample_value("kuaizhao_dead_letters_waiting", {"service": "wrong", "kind": "failed"}) == 0

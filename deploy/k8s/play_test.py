@@ -82,7 +82,7 @@ async def play(podman: Podman) -> str:
         text, deployment, port = manifests(stack)
         file = podman.folder / "manifest.yaml"
         file.write_text(text)
-        podman.run("kube", "play", "--build=false", str(file))
+        podman.run("kube", "play", str(file))
         try:
             return await look(podman, deployment, port)
         finally:
@@ -131,6 +131,7 @@ async def look(podman: Podman, deployment: dict[str, Any], port: int) -> str:
 
 
 def inside(folder: Path) -> None:
+    os.chdir(folder)  # podman takes a file called like the image for what it is to be built from
     run("ip", "link", "set", "lo", "up")
     run("mount", "-t", "tmpfs", "tmpfs", "/run")
     seen = asyncio.run(play(Podman(folder)))

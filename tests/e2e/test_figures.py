@@ -2,17 +2,12 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, start_http_server
 
 from deploy.local.ports import SERVICES, free_ports
 from deploy.local.stack import Stack
@@ -21,28 +16,19 @@ from deploy.otel.dashboards import Query, queries
 from deploy.otel.prometheus import Prometheus, scraping
 from shared.certificates import Certificates
 from shared.settings import Settings
+from shared.telemetry import METRICS
+from tests.certificates import Authority
 from tests.e2e.journey import Story, eventually
 from tests.e2e.smoke import walk
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-def certificate(folder: Path, *, days: int = 30) -> Settings:
-    """Settings with a certificate that is its own authority."""
-    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "matching")])
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now)
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = made.public_bytes(serialization.Encoding.PEM)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    for file, content in (("ca.crt", pem), ("user.crt", pem), ("user.key", secret)):
+def certified(folder: Path) -> Settings:
+    """Settings with a certificate that ends in thirty days."""
+    authority = Authority()
+    made = authority.make("matching", days=30)
+    for file, content in (("ca.crt", authority.certificate), ("user.crt", made.certificate), ("user.key", made.key)):
         (folder / file).write_bytes(content)
     return Settings(
         kafka_ca=str(folder / "ca.crt"), kafka_certificate=str(folder / "user.crt"), kafka_key=str(folder / "user.key")
@@ -51,10 +37,12 @@ def certificate(folder: Path, *, days: int = 30) -> Settings:
 
 @pytest.fixture(scope="module")
 def with_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The port of figures of this process, which has certificates as one on a cluster has."""
-    Certificates(certificate(tmp_path_factory.mktemp("certificates")), "matching")
+    """The port of one figure of this process, which has certificates as one on a cluster has."""
+    Certificates(certified(tmp_path_factory.mktemp("certificates")), "matching")
     port = free_ports(["figures"])["figures"]
-    server, thread = start_http_server(port, addr="127.0.0.1")
+    figures = CollectorRegistry()
+    figures.register(METRICS.certificate_expiry)
+    server, thread = start_http_server(port, addr="127.0.0.1", registry=figures)
     yield port
     server.shutdown()
     thread.join()
@@ -153,7 +141,7 @@ async def test_clocks_keys_and_certificates_are_told_of(traces: list[str], prome
         return {each["metric"].get("service", ""): float(each["value"][1]) for each in answer["data"]["result"]}
 
     skew = await value("max by (service) (abs(kuaizhao_clock_skew_seconds))")
-    assert set(skew) >= set(SERVICES)
+    assert set(skew) == set(SERVICES)
     assert max(skew.values()) < 1  # one machine has one clock
     keys = await value("max by (service) (kuaizhao_key_turns_timestamp_seconds) - time()")
     assert set(keys) == {"identity", "rights"}

@@ -41,8 +41,8 @@ def say(text: str) -> None:
     print(f"kube: {text}", flush=True)
 
 
-def manifests(stack: Stack) -> tuple[str, dict[str, Any], int]:
-    """What is played, as text, the Deployment among it, and its port: as rendered, for the servers of this machine."""
+def manifests(stack: Stack) -> tuple[str, str, dict[str, Any], int]:
+    """What is played, its secret, the Deployment among it, and its port: as rendered, for this machine's servers."""
     rendered = render(HERE / "overlays" / "county")
     [deployment] = [each for each in rendered if each["kind"] == "Deployment" and each["metadata"]["name"] == SERVICE]
     [settings] = [each for each in rendered if each["kind"] == "ConfigMap" and each["metadata"]["name"] == "settings"]
@@ -57,12 +57,8 @@ def manifests(stack: Stack) -> tuple[str, dict[str, Any], int]:
         "KUAIZHAO_MONGO_URL": stack.mongo_url,
         "KUAIZHAO_OPERATOR_PASSWORD": secrets.token_urlsafe(16),
     }
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": f"{SERVICE}-settings"},
-        "data": {name: base64.b64encode(value.encode()).decode() for name, value in given.items()},
-    }
+    # Podman 4 cannot read back the Secrets that it is played; this is the form that it reads.
+    secret = json.dumps({name: base64.b64encode(value.encode()).decode() for name, value in given.items()})
     pod = deployment["spec"]["template"]["spec"]
     pod["volumes"] = [volume for volume in pod["volumes"] if "projected" not in volume]
     mounted = {volume["name"] for volume in pod["volumes"]}
@@ -73,15 +69,17 @@ def manifests(stack: Stack) -> tuple[str, dict[str, Any], int]:
     # The servers listen on this namespace's own loopback, where no port can be mapped.
     pod["hostNetwork"] = True
     port = container.pop("ports")[0]["containerPort"]
-    return yaml.safe_dump_all([settings, secret, deployment]), deployment, port
+    return yaml.safe_dump_all([settings, deployment]), secret, deployment, port
 
 
 async def play(podman: Podman) -> str:
     """Run it beside servers of its own, look at it, stop it; what was seen."""
     async with Stack(podman.folder / "stack", ports=free_ports(), parts=[], say=lambda line: None) as stack:
-        text, deployment, port = manifests(stack)
+        text, secret, deployment, port = manifests(stack)
         file = podman.folder / "manifest.yaml"
         file.write_text(text)
+        (podman.folder / "secret").write_text(secret)
+        podman.run("secret", "create", f"{SERVICE}-settings", str(podman.folder / "secret"))
         podman.run("kube", "play", str(file))
         try:
             return await look(podman, deployment, port)
@@ -127,7 +125,8 @@ async def look(podman: Podman, deployment: dict[str, Any], port: int) -> str:
     code = json.loads(podman.run("inspect", id))[0]["State"]["ExitCode"]
     if code:
         raise Failed(f"it ended with code {code}: {podman.run('logs', '--tail=5', id, check=False)}")
-    return f"{SERVICE} ready after {ready:.0f} s, as {found}, ended by SIGTERM with code 0 after {stopped:.1f} s"
+    seen = f"user {found['user']}, a file system to read, no capabilities, {limit >> 20} MiB"
+    return f"{SERVICE} ready after {ready:.0f} s ({seen}), ended by SIGTERM with code 0 after {stopped:.1f} s"
 
 
 def inside(folder: Path) -> None:

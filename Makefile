@@ -6,7 +6,8 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-emit-index-url --no-emit-find-links --no-header $(if $(upgrade),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up test lint smoke chaos chaos-mutants elastic peak soak bench agencies-test features contracts lock compose-test image clean
+.PHONY: help setup up test lint smoke chaos chaos-mutants elastic peak soak bench agencies-test features contracts \
+	deploy-check lock compose-test kube-test image clean
 
 help: ## list what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +57,8 @@ contracts: setup ## record the events' schemas, write docs/, pack build/kuaizhao
 	@$(PYTHON) -m shared.contracts.record $(if $(release),--release $(release))
 	@$(PYTHON) -m docs.build
 	@$(PYTHON) -m docs.bundle
+	@$(PYTHON) -m deploy.k8s.generate
+	@$(PYTHON) -m deploy.otel.dashboards
 
 lock: setup ## resolve requirements/*.in anew (upgrade=1 takes newer versions)
 	@$(LOCK) requirements/base.in --output-file requirements/base.txt
@@ -64,8 +67,14 @@ lock: setup ## resolve requirements/*.in anew (upgrade=1 takes newer versions)
 		--output-file requirements/dev.txt
 	@$(LOCK) requirements/ortools.in --output-file requirements/ortools.txt
 
+deploy-check: setup ## check manifests, alerts and dashboards without a cluster (needs Go, once)
+	@$(PYTHON) -m deploy.check
+
 compose-test: setup ## run docker-compose.yml for real, with podman
 	@$(PYTHON) -m deploy.compose_test
+
+kube-test: setup ## run a service from its manifest for real, with podman
+	@$(PYTHON) -m deploy.k8s.play_test
 
 image: ## build the services' image
 	@docker build --file deploy/Dockerfile --tag kuaizhao .

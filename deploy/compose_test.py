@@ -231,8 +231,8 @@ def image_of(service: str) -> str:
     return f"docker.io/{name}" if "/" in name else f"docker.io/library/{name}"
 
 
-def build_images(podman: Podman) -> None:
-    """The base, our image by its Dockerfile, and the stand-ins."""
+def build_base(podman: Podman) -> None:
+    """What stands for python:3.11-slim: a Debian 12 with its Python."""
     with step("base image by debootstrap"):
         tree = podman.folder / "base"
         packages = "--include=python3,python3-venv,ca-certificates,libcurl4"
@@ -245,6 +245,11 @@ def build_images(podman: Podman) -> None:
             podman.run("run", "--rm", "--network=none", BASE, "true")
         shutil.rmtree(tree)
         Path(f"{tree}.tar").unlink()
+
+
+def build_images(podman: Podman) -> None:
+    """The base, our image by its Dockerfile, and the stand-ins."""
+    build_base(podman)
     with step("our image by deploy/Dockerfile"):
         podman.build(image_of("web"), ROOT, ROOT / "deploy" / "Dockerfile")
     kafka = asyncio.run(kafka_dist(say))

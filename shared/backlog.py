@@ -1,13 +1,14 @@
 """What stands in a service's database and waits: for Kafka, for its time, for a person."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from shared import clock
 from shared.telemetry import METRICS
 from shared.unit import OLDEST_FIRST, Database
 
+ROUND_TRIP = timedelta(seconds=1)
 KINDS = ("unreadable", "refused", "failed", "parked")
 
 
@@ -42,7 +43,15 @@ async def backlog(db: Database) -> Backlog:
 
 
 async def measure(db: Database, service: str) -> None:
-    """Set the gauges of what waits. Every replica shows the same: take the greatest, not the sum."""
+    """Set the gauges of what waits. Every replica shows the same: take the greatest, not the sum.
+
+    And the one of this process' clock, against the database's: timers and time limits are compared across both.
+    """
+    asked = clock.now()
+    told = (await db.command("hello", codec_options=db.codec_options))["localTime"]
+    answered = clock.now()
+    if answered - asked < ROUND_TRIP:  # a longer one says little
+        METRICS.clock_skew.labels(service).set((asked + (answered - asked) / 2 - told).total_seconds())
     found = await backlog(db)
     METRICS.overdue.labels(service).set(found.overdue_seconds)
     for kind, n in found.dead.items():

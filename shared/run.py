@@ -13,8 +13,10 @@ import sys
 
 import structlog
 import uvicorn
+from prometheus_client import disable_created_metrics
 from pydantic import ValidationError
 
+from shared.certificates import Certificates
 from shared.sealed import Sealer
 from shared.service import Service
 from shared.settings import Settings
@@ -98,11 +100,14 @@ def main() -> None:
     try:
         for name in names:
             known(name)
-            Sealer(settings_of(name, alone=len(names) == 1), name)
+            settings = settings_of(name, alone=len(names) == 1)
+            Sealer(settings, name)
+            Certificates(settings, name)
     except ValidationError as error:
         sys.exit("\n".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
     except ValueError as error:
         sys.exit(str(error))
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use
     gc.set_threshold(*GARBAGE_EVERY)
     asyncio.run(run(names))
 

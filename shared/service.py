@@ -11,21 +11,23 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import structlog
-from fastapi import APIRouter, FastAPI, Response
+from fastapi import APIRouter, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Tracer
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 from pymongo.errors import PyMongoError
 
 from shared.admission import Admission
 from shared.auth import Keys
-from shared.backlog import measure
+from shared.backlog import KINDS, measure
 from shared.bus import Bus
+from shared.certificates import Certificates
 from shared.contracts import CATALOGUE, catalogue
 from shared.delivery import Delivery
 from shared.fitness import Unfit, see_database, see_secret, see_topics, see_whole
@@ -69,6 +71,7 @@ class Runtime:
             service=service.name,
             drain_seconds=settings.drain_seconds,
         )
+        self.certificates = Certificates(settings, service.name)
         self.relay = Relay(self.store.db, self.bus, service=service.name, tracer=self.tracer)
         self.timers = Timers(self.store.db, self.delivery)
         self.keys = Keys(settings)
@@ -81,6 +84,8 @@ class Runtime:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
+        for kind in KINDS:  # a counter that begins with its first letter would never be seen to grow by it
+            METRICS.dead.labels(self.service.name, kind)
         self._tasks = [
             asyncio.create_task(run()) for run in (self._come_up, self._beat, self._measure, self.keys.keep_fresh)
         ]
@@ -169,7 +174,14 @@ class Runtime:
             if "database" not in self.waits_for:
                 with suppress(PyMongoError):
                     await measure(self.store.db, self.service.name)
+            self._renew_certificates()
             await asyncio.sleep(MEASURE_SECONDS)
+
+    def _renew_certificates(self) -> None:
+        try:
+            self.certificates.look()
+        except ValueError as error:  # a file is being replaced, or is wrong: those in use go on until they end
+            log.warning("certificates are not renewed", error=str(error))
 
     def begin_to_stop(self) -> None:
         """Be unready, and end what would wait for its client: an answer that goes on for as long as it is read."""
@@ -195,13 +207,8 @@ class Runtime:
         """What stands in the way of doing our work; empty when ready."""
         if self.stopping:
             return ["stopping"]
-        reasons = [self.unfit.get(name, f"waiting for {name}") for name in self.waits_for]
-        if "database" not in self.waits_for:
-            try:
-                async with asyncio.timeout(3):
-                    await self.client.admin.command("ping")
-            except (PyMongoError, TimeoutError):
-                reasons.append("database does not answer")
+        reasons = await self.cannot_answer()
+        reasons += [self.unfit.get(name, f"waiting for {name}") for name in self.waits_for if name != "database"]
         if "kafka" not in self.waits_for:
             try:
                 reachable = await self.bus.reachable()
@@ -216,6 +223,19 @@ class Runtime:
         if self.bus.fuse.blown:
             reasons.append(f"the fuse is blown: too many dead letters (kuaizhao fuse reset {self.service.name})")
         return reasons
+
+    async def cannot_answer(self) -> list[str]:
+        """What stands in the way of answering requests, for which the database is enough; empty when nothing does."""
+        if self.stopping:
+            return ["stopping"]
+        if "database" in self.waits_for:
+            return [self.unfit.get("database", "waiting for database")]
+        try:
+            async with asyncio.timeout(3):
+                await self.client.admin.command("ping")
+        except (PyMongoError, TimeoutError):
+            return ["database does not answer"]
+        return []
 
     @property
     def alive(self) -> bool:
@@ -295,10 +315,13 @@ class Service:
             return JSONResponse({"alive": alive}, 200 if alive else 503)
 
         @app.get("/ready", include_in_schema=False)
-        async def ready() -> Response:
-            reasons = await app.state.runtime.not_ready()
+        async def ready(purpose: Annotated[Literal["work", "requests"], Query(alias="for")] = "work") -> Response:
+            runtime: Runtime = app.state.runtime
+            reasons = await (runtime.not_ready() if purpose == "work" else runtime.cannot_answer())
             return JSONResponse({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
         @app.get("/metrics", include_in_schema=False)
-        async def metrics() -> Response:
-            return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        async def metrics(request: Request) -> Response:
+            # OpenMetrics to whoever asks for it, as Prometheus does: it has the exemplars.
+            write, media_type = choose_encoder(request.headers.get("accept", ""))
+            return Response(write(REGISTRY), media_type=media_type)

@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     command, is answered 429.
     `insurer_url` is the address of the insurer's interface; without one the market's own register of covers is what
     its group policy goes by.
+    `kafka_ca`, `kafka_certificate` and `kafka_key` are files in PEM, for a broker that knows its users by certificates:
+    all three, or none for one that is spoken to in the open.
     `mongo_url` needs a replica set: units are transactions.
     `sms_url`, `voice_url` and `smtp_url` (smtp:// or smtps://, with a user's name and password or without) are the
     region's providers of messages; a channel whose address is empty is not there. With `receipts_token` providers say
@@ -61,6 +63,9 @@ class Settings(BaseSettings):
     mongo_url: Annotated[str, AfterValidator(_mongo)] = "mongodb://127.0.0.1:27117/?replicaSet=rs0"
     database: str = ""
     kafka: Annotated[str, AfterValidator(_brokers)] = "127.0.0.1:19092"
+    kafka_ca: str = ""
+    kafka_certificate: str = ""
+    kafka_key: str = ""
     valkey_url: str = "redis://127.0.0.1:16379/0"
     otlp_url: str = ""
     jwks_url: str = "http://127.0.0.1:8101/api/identity/.well-known/jwks.json"

@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from shared.auth import ALGORITHM
 from shared.sealed import Sealer
 from shared.service import Runtime
+from shared.telemetry import METRICS
 from shared.unit import Document, Unit
 
 RING = "signing"
@@ -56,6 +57,10 @@ class Signing:
 
     async def prepare(self, runtime: Runtime) -> None:
         await runtime.store.transact(lambda unit: self.turn(unit, runtime.sealer))
+        ring = await runtime.store.reading().get(KeyRing, RING)
+        if ring:
+            due = ring.keys[-1].signs_from + CLOCKS_DIFFER
+            METRICS.key_turns.labels(runtime.service.name).set(due.timestamp())
 
     async def keep_turning(self, runtime: Runtime) -> None:
         while True:

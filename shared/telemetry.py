@@ -59,6 +59,11 @@ class Metrics:
         self.insurer_owes = Gauge(
             "kuaizhao_insurer_owes_seconds", "How long the insurer has owed its oldest answer", ["service"]
         )
+        self.clock_skew = Gauge("kuaizhao_clock_skew_seconds", "This clock minus the database's", ["service"])
+        self.key_turns = Gauge("kuaizhao_key_turns_timestamp_seconds", "When the signing key turns", ["service"])
+        self.certificate_expiry = Gauge(
+            "kuaizhao_certificate_expiry_timestamp_seconds", "When a certificate ends", ["service", "certificate"]
+        )
         self.time_to_offer = Histogram(
             "kuaizhao_time_to_offer_seconds",
             "From the later of post and check-in to the offer",

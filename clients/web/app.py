@@ -24,6 +24,7 @@ from clients.web.events import Feed, Tail, open_topics
 from clients.web.insurer import Books, Enrolment, Policy, Withdrawal
 from clients.web.sms import Posted, Sent, Sms, SmsSink
 from clients.web.traces import TraceStore, decode
+from shared.certificates import Certificates
 from shared.http import install_errors, language_of
 from shared.problems import Missing, Problem, Text
 from shared.settings import Settings
@@ -127,7 +128,8 @@ def make_app(
         if feed:
             yield
             return
-        tail = asyncio.create_task(Tail(settings.kafka, open_topics(TOPICS), in_hand.feed).run())
+        certificates = Certificates(settings, "web")
+        tail = asyncio.create_task(Tail(settings.kafka, open_topics(TOPICS), in_hand.feed, certificates).run())
         try:
             yield
         finally:

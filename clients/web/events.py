@@ -19,6 +19,8 @@ import yaml
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
+from shared.certificates import Certificates
+
 log = structlog.get_logger()
 
 State = Literal["connecting", "live", "away"]
@@ -174,8 +176,8 @@ class _Reader:
 class Tail:
     """Reads all partitions of the open topics from their end, without a group, for as long as the process lives."""
 
-    def __init__(self, kafka: str, topics: Sequence[str], feed: Feed) -> None:
-        self._kafka, self._topics, self._feed = kafka, list(topics), feed
+    def __init__(self, kafka: str, topics: Sequence[str], feed: Feed, certificates: Certificates | None = None) -> None:
+        self._kafka, self._topics, self._feed, self._certificates = kafka, list(topics), feed, certificates
 
     async def run(self) -> None:
         """Follow the topics. A broker that is away is said once, and tried again until it comes."""
@@ -193,6 +195,8 @@ class Tail:
             await asyncio.sleep(1)
 
     async def _attempt(self) -> None:
+        if self._certificates:
+            self._certificates.look()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._kafka,
             client_id="web",
@@ -201,6 +205,7 @@ class Tail:
             enable_auto_commit=False,
             request_timeout_ms=5_000,
             metadata_max_age_ms=10_000,
+            **(self._certificates.options if self._certificates else {}),
         )
         try:
             await self._follow(consumer)

@@ -4,7 +4,7 @@ Where a move is not allowed it raises a `Conflict` before it has written anythin
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -26,6 +26,7 @@ from shared.contracts.matching import (
     PlacementMade,
 )
 from shared.contracts.posting import GigTerms
+from shared.exemplars import exemplar
 from shared.problems import Conflict, Invalid, Text
 from shared.telemetry import METRICS
 from shared.unit import Unit
@@ -621,8 +622,9 @@ async def commitments_of(unit: Unit, worker_id: str) -> Commitments:
     return await unit.get(Commitments, worker_id) or Commitments(id=worker_id)
 
 
-def measure(placement: Placement) -> None:
-    """Count how long a placement took. For after its commit, since a unit may run more than once."""
+def measure(placement: Placement, trace: Mapping[str, str] | None = None) -> None:
+    """Count how long a placement took, in this trace or the current one. For after its commit, since a unit may run
+    more than once."""
     METRICS.time_to_placement.labels(placement.district).observe(
-        (placement.at - placement.checked_in_at).total_seconds()
+        (placement.at - placement.checked_in_at).total_seconds(), exemplar(trace)
     )

@@ -31,6 +31,7 @@ from shared import clock
 from shared.contracts.matching import OfferMade, Reason
 from shared.contracts.posting import GigPosted
 from shared.contracts.workers import WorkerCheckedIn
+from shared.exemplars import exemplar
 from shared.service import Runtime
 from shared.store import Contended, DatabaseDown, Store
 from shared.telemetry import METRICS, span_from
@@ -111,9 +112,9 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
         made = await _made(db, make, wanted)
     for offer, placement in made:
         if offer.first:
-            METRICS.time_to_offer.labels(district).observe(offer.delay_ms / 1000)
+            METRICS.time_to_offer.labels(district).observe(offer.delay_ms / 1000, exemplar(offer.trace))
         if placement and placement.status == "placed":
-            deals.measure(placement)
+            deals.measure(placement, offer.trace)
     more = bool(made) and (seen.cut or offers.full)
     return Outcome(len(made), sum(placement is not None for _, placement in made), retired, more, rules)
 

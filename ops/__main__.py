@@ -24,6 +24,7 @@ from ops import backup, dead, evidence, fuse, lag, reconcile, record, restore
 from ops.opened import SERVICES, Misused, Opened, Refused, opened
 from ops.screen import clean, language, say, shown, table
 from shared.backlog import KINDS
+from shared.certificates import Certificates
 from shared.problems import Text
 from shared.settings import Settings
 from shared.store import Contended, DatabaseDown
@@ -274,7 +275,7 @@ async def fuse_reset(asked: argparse.Namespace, settings: Settings) -> int:
 
 async def lag_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, [asked.service] if asked.service else HEARING) as services:
-        found = await lag.lags(services.values(), settings.kafka)
+        found = await lag.lags(services.values(), settings.kafka, Certificates(settings, "ops"))
     if asked.json:
         _json(found)
     else:
@@ -313,7 +314,7 @@ def _lag_row(each: lag.Lag) -> tuple[object, ...]:
 
 async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, reconcile.SERVICES) as services:
-        behind = lag.behind(await lag.lags(services.values(), settings.kafka))
+        behind = lag.behind(await lag.lags(services.values(), settings.kafka, Certificates(settings, "ops")))
         report = await reconcile.reconcile(
             {name: service.store for name, service in services.items()},
             behind,

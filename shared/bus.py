@@ -21,8 +21,10 @@ from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 from faststream.kafka.message import FAKE_CONSUMER
 from faststream.message import AckStatus, StreamMessage
+from faststream.security import BaseSecurity
 from pymongo.errors import PyMongoError
 
+from shared.certificates import Certificates
 from shared.delivery import Delivery, Fenced, Letter
 from shared.faults import fault_point
 from shared.fuse import Fuse
@@ -54,7 +56,15 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
     """One service's consumer group and producer."""
 
     def __init__(
-        self, kafka: str, delivery: Delivery, reactions: Reactions, fuse: Fuse, *, service: str, drain_seconds: float
+        self,
+        kafka: str,
+        delivery: Delivery,
+        reactions: Reactions,
+        fuse: Fuse,
+        *,
+        service: str,
+        drain_seconds: float,
+        certificates: Certificates | None = None,
     ) -> None:
         self._delivery, self._reactions, self._service = delivery, reactions, service
         self._kafka = kafka
@@ -69,9 +79,12 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         self.waits_for = ""
         self.fuse = fuse
         delivery.on_outcome = fuse.count
+        self._options = certificates.options if certificates else {}
+        context = certificates.context if certificates else None
         self.broker = KafkaBroker(
             kafka,
             client_id=service,
+            security=BaseSecurity(ssl_context=context, use_ssl=True) if context else None,
             request_timeout_ms=REQUEST_MS,
             graceful_timeout=drain_seconds,
             allow_auto_create_topics=False,
@@ -117,6 +130,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             max_request_size=2 * 1024 * 1024,
             compression_type="lz4",
             request_timeout_ms=REQUEST_MS,
+            **self._options,
         )
         await self._producer.start()
         await self.broker.start()
@@ -342,7 +356,9 @@ async def _someone_listens(kafka: str) -> None:
     raise ConnectionError(f"nobody listens at {kafka}")
 
 
-async def log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+async def log_bounds(
+    kafka: str, topics: Sequence[str], certificates: Certificates | None = None
+) -> dict[tuple[str, int], tuple[int, int]]:
     """The first and the next offset of each partition of those topics that are there.
 
     Raises ConnectionError when Kafka does not answer.
@@ -350,13 +366,15 @@ async def log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int],
     await _someone_listens(kafka)
     try:
         async with asyncio.timeout(BOUNDS_SECONDS):
-            return await _log_bounds(kafka, topics)
+            return await _log_bounds(kafka, topics, certificates.options if certificates else {})
     except (KafkaError, TimeoutError) as error:
         raise ConnectionError(str(error) or type(error).__name__) from error
 
 
-async def _log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+async def _log_bounds(
+    kafka: str, topics: Sequence[str], options: Mapping[str, Any]
+) -> dict[tuple[str, int], tuple[int, int]]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **options)
     try:
         await admin.start()
         # Only names that exist are asked for: a broker may create what it is asked about.
@@ -367,7 +385,7 @@ async def _log_bounds(kafka: str, topics: Sequence[str]) -> dict[tuple[str, int]
     places = [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
     if not places:
         return {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, **options)
     try:
         await consumer.start()
         consumer.assign(places)

@@ -63,6 +63,7 @@ class Runtime:
         self.client = connect(settings.mongo_url)
         self.store = Store(self.client, settings.database or service.name, source=service.name)
         self.delivery = Delivery(self.store, service.reactions, service=service.name, tracer=self.tracer)
+        self.certificates = Certificates(settings, service.name)
         self.bus = Bus(
             settings.kafka,
             self.delivery,
@@ -70,8 +71,8 @@ class Runtime:
             Fuse(self.store.db, service.name),
             service=service.name,
             drain_seconds=settings.drain_seconds,
+            certificates=self.certificates,
         )
-        self.certificates = Certificates(settings, service.name)
         self.relay = Relay(self.store.db, self.bus, service=service.name, tracer=self.tracer)
         self.timers = Timers(self.store.db, self.delivery)
         self.keys = Keys(settings)

@@ -1,4 +1,4 @@
-"""The whole market on free ports, once for the tests of this folder that ask for it, and gone after them."""
+"""The whole market on free ports and a guarded broker, once for the tests of this folder that ask for it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,12 +7,13 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.ports import free_ports
-from deploy.local.stack import EVERYTHING, Stack
+from deploy.local.stack import EVERYTHING
+from tests.e2e.guarded import GuardedStack
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
-async def whole_market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
+async def whole_market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedStack]:
     folder: Path = tmp_path_factory.mktemp("market")
     parts = [part for part in EVERYTHING if part != "city"]
-    async with Stack(folder, ports=free_ports(), parts=parts, say=lambda line: None) as stack:
+    async with GuardedStack(folder, ports=free_ports(), parts=parts, say=lambda line: None) as stack:
         yield stack

@@ -1,0 +1,127 @@
+"""The market over a broker that lets each process do what deploy/k8s says, and nothing else.
+
+Each process comes by TLS with a certificate of its own, and the broker has the ACLs of the KafkaUser resources, as
+Strimzi would give them to it. Tests and the topics' provisioning come by the open port, as the operator.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.protocol.admin import CreateAclsRequest_v1
+from aiokafka.protocol.api import Request
+
+from deploy.k8s.generate import HERE
+from deploy.local.ports import SERVICES, free_ports
+from deploy.local.servers import LOCALHOST, Kafka
+from deploy.local.stack import Stack, part_of
+from tests.certificates import Authority
+
+USERS = HERE / "base" / "kafka" / "users.yaml"
+KINDS = {"topic": 2, "group": 3}
+PATTERNS = {"literal": 3, "prefix": 4}
+OPERATIONS = {"Read": 3, "Write": 4, "Describe": 8}
+ALLOW = 3
+"""Kafka's own numbers (org.apache.kafka.common.resource and .acl)."""
+
+Rule = tuple[int, str, int, str, str, int, int]
+
+
+class CreateAcls(Request[CreateAclsRequest_v1]):  # type: ignore[misc]  # aiokafka has no types
+    """All rules at once, which aiokafka's own has no way to."""
+
+    API_KEY = 30
+
+    def __init__(self, rules: list[Rule]) -> None:
+        self._rules = rules
+
+    def build(self, request_struct_class: type[CreateAclsRequest_v1]) -> CreateAclsRequest_v1:
+        return CreateAclsRequest_v1(self._rules)
+
+
+def rules() -> list[Rule]:
+    """What the KafkaUser resources allow, a rule for each operation."""
+    users: list[dict[str, Any]] = list(yaml.safe_load_all(USERS.read_text("utf-8")))
+    return [
+        (
+            KINDS[acl["resource"]["type"]],
+            acl["resource"]["name"],
+            PATTERNS[acl["resource"]["patternType"]],
+            f"User:CN={user['metadata']['name']}",
+            "*",
+            OPERATIONS[operation],
+            ALLOW,
+        )
+        for user in users
+        for acl in user["spec"]["authorization"]["acls"]
+        for operation in acl["operations"]
+    ]
+
+
+class GuardedStack(Stack):
+    """With Apache Kafka; over Tansu, which has no rules, it is a stack like any other."""
+
+    def __init__(self, state: Path, **options: Any) -> None:
+        super().__init__(state, **options)
+        self.ports |= free_ports(["kafka_users"])
+        self._authority = Authority()
+
+    @property
+    def kafka_for_users(self) -> str:
+        return f"{LOCALHOST}:{self.ports['kafka_users']}"
+
+    def certificate_settings(self, name: str) -> dict[str, str]:
+        """The settings by which a process of this name makes itself known."""
+        folder = self.state / "certificates" / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            made = self._authority.make(name)
+            (folder / "ca.crt").write_bytes(self._authority.certificate)
+            (folder / "user.crt").write_bytes(made.certificate)
+            (folder / "user.key").write_bytes(made.key)
+            (folder / "both.pem").write_bytes(made.key + made.certificate)
+        files = {"ca": "ca.crt", "certificate": "user.crt", "key": "user.key"}
+        return {f"kafka_{what}": str(folder / file) for what, file in files.items()}
+
+    def environment(self, name: str) -> dict[str, str]:
+        variables = super().environment(name)
+        if self.keeps_its_log and part_of(name) in (*SERVICES, "web"):
+            given = {"kafka": self.kafka_for_users, **self.certificate_settings(part_of(name))}
+            variables |= {f"KUAIZHAO_{setting.upper()}": value for setting, value in given.items()}
+        return variables
+
+    async def _make(self) -> None:
+        await super()._make()
+        kafka = self.processes["kafka"]
+        if isinstance(kafka, Kafka):
+            self._guard(kafka._properties)
+
+    def _guard(self, properties: dict[str, str]) -> None:
+        self.certificate_settings("broker")
+        folder = self.state / "certificates" / "broker"
+        for listed in ("listeners", "advertised.listeners"):
+            properties[listed] += f",USERS://{self.kafka_for_users}"
+        properties["listener.security.protocol.map"] += ",USERS:SSL"
+        properties |= {
+            "listener.name.users.ssl.client.auth": "required",
+            "listener.name.users.ssl.keystore.type": "PEM",
+            "listener.name.users.ssl.keystore.location": str(folder / "both.pem"),
+            "listener.name.users.ssl.truststore.type": "PEM",
+            "listener.name.users.ssl.truststore.location": str(folder / "ca.crt"),
+            "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users": "User:ANONYMOUS",
+        }
+
+    async def start(self, name: str) -> None:
+        await super().start(name)
+        if name == "kafka" and self.keeps_its_log:
+            admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
+            await admin.start()
+            try:
+                answer = await admin._send_request(CreateAcls(rules()))
+            finally:
+                await admin.close()
+            refused = [reason for code, reason in answer.creation_responses if code]
+            if refused:
+                raise AssertionError(f"the broker did not take the rules: {refused}")

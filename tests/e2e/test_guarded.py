@@ -1,0 +1,49 @@
+"""What deploy/k8s lets a process do is enough for a market (the whole folder shows it), and no more than that."""
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+
+from shared.certificates import Certificates
+from shared.settings import Settings
+from tests.e2e.guarded import GuardedStack, rules
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.kafka_log]
+
+
+def options(market: GuardedStack, name: str) -> dict[str, object]:
+    certificates = Certificates(Settings(**market.certificate_settings(name)), "tests")  # type: ignore[arg-type]
+    return {"bootstrap_servers": market.kafka_for_users, **certificates.options}
+
+
+async def test_a_service_sees_what_it_hears_and_nothing_else(whole_market: GuardedStack) -> None:
+    async def seen(name: str) -> set[str]:
+        consumer = AIOKafkaConsumer(**options(whole_market, name))
+        await consumer.start()
+        try:
+            return set(await consumer.topics())
+        finally:
+            await consumer.stop()
+
+    matching = {name for kind, name, _, who, *_ in rules() if kind == 2 and who == "User:CN=matching"}
+    assert await seen("matching") == matching
+    assert "rights.pay" not in matching
+    assert await seen("somebody") == set()
+
+
+async def test_a_service_writes_its_own_topics_and_no_other(whole_market: GuardedStack) -> None:
+    producer = AIOKafkaProducer(**options(whole_market, "posting"), acks="all", enable_idempotence=False)
+    await producer.start()
+    try:
+        await producer.send_and_wait("posting.dead", b"{}", headers=[("dead_reason", b"a test")])
+        with pytest.raises(TopicAuthorizationFailedError):
+            await producer.send_and_wait("matching.placement", b"{}")
+    finally:
+        await producer.stop()
+
+
+async def test_who_has_no_certificate_is_not_let_in(whole_market: GuardedStack) -> None:
+    consumer = AIOKafkaConsumer(bootstrap_servers=whole_market.kafka_for_users, request_timeout_ms=2_000)
+    with pytest.raises(KafkaError):
+        await consumer.start()
+    await consumer.stop()

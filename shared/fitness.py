@@ -15,6 +15,7 @@ from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from shared.bus import log_bounds
+from shared.certificates import Certificates
 from shared.contracts import Event
 from shared.sealed import Sealer
 from shared.unit import Database
@@ -107,7 +108,13 @@ async def see_secret(db: Database, sealer: Sealer) -> None:
 # --- Kafka -----------------------------------------------------------------------------------------------------------
 
 
-async def see_topics(kafka: str, heard: Iterable[type[Event]], said: Iterable[type[Event]], dead: str) -> None:
+async def see_topics(
+    kafka: str,
+    heard: Iterable[type[Event]],
+    said: Iterable[type[Event]],
+    dead: str,
+    certificates: Certificates | None = None,
+) -> None:
     """Raises `Unfit` when no broker answers, topics are missing, or those of a district's market differ in partitions.
 
     `dead` is the topic of dead letters; empty when the service has none.
@@ -115,7 +122,7 @@ async def see_topics(kafka: str, heard: Iterable[type[Event]], said: Iterable[ty
     kinds = [*heard, *said]
     wanted = {kind.topic for kind in kinds} | ({dead} if dead else set())
     try:
-        counts = Counter(topic for topic, _ in await log_bounds(kafka, sorted(wanted)))
+        counts = Counter(topic for topic, _ in await log_bounds(kafka, sorted(wanted), certificates))
     except ConnectionError as error:
         raise Unfit(f"no broker answers at {kafka}: start Kafka, or change KUAIZHAO_KAFKA ({error})") from error
     if missing := sorted(wanted - counts.keys()):

@@ -117,9 +117,8 @@ class Runtime:
     async def _join(self) -> None:
         service, reactions = self.service, self.service.reactions
         said = [kind for type_, kind in CATALOGUE.items() if type_.startswith(f"{service.name}.")]
-        await see_topics(
-            self.settings.kafka, reactions.kinds.values(), said, f"{service.name}.dead" if reactions.topics else ""
-        )
+        dead = f"{service.name}.dead" if reactions.topics else ""
+        await see_topics(self.settings.kafka, reactions.kinds.values(), said, dead, self.certificates)
         try:
             await self.bus.start()
         except BaseException:

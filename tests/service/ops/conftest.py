@@ -1,10 +1,12 @@
 """The command line as an operator has it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+import structlog
 
 from ops.__main__ import run
 from tests.service.shared.conftest import ledger  # noqa: F401 - a fixture
@@ -25,7 +27,7 @@ Kuaizhao = Callable[..., Awaitable[Answer]]
 @pytest.fixture
 def kuaizhao(
     mongo_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., Awaitable[Answer]]:
+) -> Iterator[Callable[..., Awaitable[Answer]]]:
     monkeypatch.setenv("KUAIZHAO_MONGO_URL", mongo_url)
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.delenv("LC_ALL", raising=False)
@@ -43,4 +45,8 @@ def kuaizhao(
         code = await asyncio.to_thread(caught)
         return Answer(code, *capsys.readouterr())
 
-    return command
+    logs = structlog.get_config()
+    yield command
+    # A command silences its process' logs for good, and other tests read them.
+    structlog.configure(**logs)
+    logging.disable(logging.NOTSET)

@@ -112,6 +112,7 @@ async def test_an_unknown_address_is_a_problem_too(ledger: Harness) -> None:
     assert (answer.status_code, answer.json()["code"]) == (404, "http-404")
 
 
+@pytest.mark.feature("F40")
 async def test_in_a_crowd_reads_are_turned_away_first_and_told_when_to_come_back(ledger: Harness) -> None:
     crowd = ledger.app.state.admission = Admission("ledger", reads=2, commands=3)
     with crowd.let_in(reading=True), crowd.let_in(reading=True):

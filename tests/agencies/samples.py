@@ -14,7 +14,7 @@ from pathlib import Path
 from deploy.local.servers import ROOT
 
 FOLDER = ROOT / "clients" / "subscribers"
-SECONDS = 240
+SECONDS = 900
 
 
 class Failed(AssertionError):

@@ -28,7 +28,8 @@ from tests.agencies.samples import SAMPLES, Sample
 from tests.agencies.world import OPEN_TOPICS, Broker
 from tests.service.posting.market import draft
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.kafka_log]
+# On a new machine four languages fetch what they need first.
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.kafka_log, pytest.mark.timeout(1_800)]
 
 ONE, TWO, THREE = (f"01a199d7-9100-7c2a-8f10-00000000000{letter}" for letter in "abc")
 PATIENCE = 120.0

@@ -21,7 +21,8 @@ from tests.certificates import Authority
 from tests.e2e.journey import Story, eventually
 from tests.e2e.smoke import walk
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+# On a new machine Prometheus is built first.
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(1_800)]
 
 
 def certified(folder: Path) -> Settings:

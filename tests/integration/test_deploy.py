@@ -23,6 +23,9 @@ from shared.settings import Settings
 Manifest = dict[str, Any]
 ROOT = Path(__file__).parents[2]
 
+# On a new machine the checkers are built first.
+pytestmark = pytest.mark.timeout(1_800)
+
 
 @pytest.fixture(scope="module", params=k8s.OVERLAYS, ids=lambda path: path.name)
 def overlay(request: pytest.FixtureRequest) -> list[Manifest]:

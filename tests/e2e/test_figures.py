@@ -77,6 +77,15 @@ async def traces(whole_market: Stack, prometheus: httpx.AsyncClient) -> list[str
         async with story.open():
             await walk(story)
         found.append(story.journey.trace_id)
+        ended = time.time()
+
+        async def read_since(ended: float = ended) -> bool:
+            """Every process was asked for its figures since: what a journey counted is there before the next counts."""
+            answer = await prometheus.get("/api/v1/query", params={"query": "min(timestamp(up))"})
+            result = answer.raise_for_status().json()["data"]["result"]
+            return bool(result) and float(result[0]["value"][1]) > ended + 1
+
+        await eventually(read_since, "Prometheus asks every process after a journey")
     return found
 
 

@@ -4,13 +4,20 @@ Each process comes by TLS with a certificate of its own, and the broker has the 
 Strimzi would give them to it. Tests and the topics' provisioning come by the open port, as the operator.
 """
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import yaml
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.protocol.admin import CreateAclsRequest_v1
-from aiokafka.protocol.api import Request
+from kafka import KafkaAdminClient
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    ACLResourcePatternType,
+    ResourcePattern,
+    ResourceType,
+)
 
 from deploy.k8s.generate import HERE
 from deploy.local.ports import SERVICES, free_ports
@@ -19,39 +26,23 @@ from deploy.local.stack import Stack, part_of
 from tests.certificates import Authority
 
 USERS = HERE / "base" / "kafka" / "users.yaml"
-KINDS = {"topic": 2, "group": 3}
-PATTERNS = {"literal": 3, "prefix": 4}
-OPERATIONS = {"Read": 3, "Write": 4, "Describe": 8}
-ALLOW = 3
-"""Kafka's own numbers (org.apache.kafka.common.resource and .acl)."""
-
-Rule = tuple[int, str, int, str, str, int, int]
+PATTERNS = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatternType.PREFIXED}
 
 
-class CreateAcls(Request[CreateAclsRequest_v1]):  # type: ignore[misc]  # aiokafka has no types
-    """All rules at once, which aiokafka's own has no way to."""
-
-    API_KEY = 30
-
-    def __init__(self, rules: list[Rule]) -> None:
-        self._rules = rules
-
-    def build(self, request_struct_class: type[CreateAclsRequest_v1]) -> CreateAclsRequest_v1:
-        return CreateAclsRequest_v1(self._rules)
-
-
-def rules() -> list[Rule]:
+def rules() -> list[ACL]:
     """What the KafkaUser resources allow, a rule for each operation."""
     users: list[dict[str, Any]] = list(yaml.safe_load_all(USERS.read_text("utf-8")))
     return [
-        (
-            KINDS[acl["resource"]["type"]],
-            acl["resource"]["name"],
-            PATTERNS[acl["resource"]["patternType"]],
+        ACL(
             f"User:CN={user['metadata']['name']}",
             "*",
-            OPERATIONS[operation],
-            ALLOW,
+            ACLOperation[operation.upper()],
+            ACLPermissionType.ALLOW,
+            ResourcePattern(
+                ResourceType[acl["resource"]["type"].upper()],
+                acl["resource"]["name"],
+                PATTERNS[acl["resource"]["patternType"]],
+            ),
         )
         for user in users
         for acl in user["spec"]["authorization"]["acls"]
@@ -116,12 +107,13 @@ class GuardedStack(Stack):
     async def start(self, name: str) -> None:
         await super().start(name)
         if name == "kafka" and self.keeps_its_log:
-            admin = AIOKafkaAdminClient(bootstrap_servers=self.kafka)
-            await admin.start()
-            try:
-                answer = await admin._send_request(CreateAcls(rules()))
-            finally:
-                await admin.close()
-            refused = [reason for code, reason in answer.creation_responses if code]
-            if refused:
-                raise AssertionError(f"the broker did not take the rules: {refused}")
+            await asyncio.to_thread(self._grant)
+
+    def _grant(self) -> None:
+        admin = KafkaAdminClient(bootstrap_servers=self.kafka)
+        try:
+            refused = admin.create_acls(rules())["failed"]
+        finally:
+            admin.close()
+        if refused:
+            raise AssertionError(f"the broker did not take the rules: {refused}")

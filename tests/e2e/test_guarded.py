@@ -3,6 +3,7 @@
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from kafka.admin import ResourceType
 
 from shared.certificates import Certificates
 from shared.settings import Settings
@@ -25,7 +26,8 @@ async def test_a_service_sees_what_it_hears_and_nothing_else(whole_market: Guard
         finally:
             await consumer.stop()
 
-    matching = {name for kind, name, _, who, *_ in rules() if kind == 2 and who == "User:CN=matching"}
+    allowed = [rule.resource_pattern for rule in rules() if rule.principal == "User:CN=matching"]
+    matching = {each.resource_name for each in allowed if each.resource_type is ResourceType.TOPIC}
     assert await seen("matching") == matching
     assert "rights.pay" not in matching
     assert await seen("somebody") == set()

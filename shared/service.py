@@ -49,6 +49,8 @@ log = structlog.get_logger()
 
 LOOP_STUCK_SECONDS = 15.0
 MEASURE_SECONDS = 5.0
+JOIN_SECONDS = 60.0
+"""A client of Kafka that has not started in so long is closed, and another one tried."""
 
 
 class Runtime:
@@ -120,7 +122,8 @@ class Runtime:
         dead = f"{service.name}.dead" if reactions.topics else ""
         await see_topics(self.settings.kafka, reactions.kinds.values(), said, dead, self.certificates)
         try:
-            await self.bus.start()
+            async with asyncio.timeout(JOIN_SECONDS):
+                await self.bus.start()
         except BaseException:
             with suppress(Exception):
                 await self.bus.leave()

@@ -59,7 +59,7 @@ class Process(ABC):
     the thread that started it ends, so start it from a thread that lasts (the main one).
     """
 
-    patience: ClassVar[float] = 180.0
+    patience: float = 180.0
     """Seconds from start until it must answer."""
     grace: ClassVar[float] = 15.0
     """Seconds from SIGTERM until SIGKILL."""
@@ -84,6 +84,11 @@ class Process(ABC):
 
     async def prepare(self) -> None:  # noqa: B027 - most have nothing to do
         """Write what must be on disk before each start."""
+
+    @property
+    def why(self) -> str:
+        """What it said the last time that it was asked and was not ready, to put behind that fact."""
+        return ""
 
     @abstractmethod
     async def answers(self) -> bool:
@@ -112,8 +117,9 @@ class Process(ABC):
                 await self._until_it_answers(self._popen)
                 await self.settle()
         except TimeoutError:
+            last = self.last_words()
             await self.stop()
-            raise CannotRun(f"{self.name} was not ready after {self.patience:.0f} s{self.last_words()}") from None
+            raise CannotRun(f"{self.name} was not ready after {self.patience:.0f} s{self.why}{last}") from None
         except BaseException:
             await self.stop()
             raise

@@ -85,14 +85,20 @@ async def valkey_answers(url: str) -> bool:
 
 async def http_answers(url: str) -> bool:
     """Whether GET of this address gives 200."""
+    return not await http_refusal(url)
+
+
+async def http_refusal(url: str) -> str:
+    """What GET of this address gives instead of 200, in short; empty when it gives that. An OSError is nobody there."""
     at = httpx.URL(url)
     await _connects(at.host, at.port or 80)  # many are asked again and again while they start: a client costs more
     try:
         # There is no TLS on loopback, and loading certificates would take longer than the question.
         async with httpx.AsyncClient(verify=False, trust_env=False, timeout=5) as client:  # noqa: S501
-            return (await client.get(url)).status_code == 200
-    except httpx.HTTPError:
-        return False
+            answer = await client.get(url)
+    except httpx.HTTPError as error:
+        return repr(error)
+    return "" if answer.status_code == 200 else f"{answer.status_code} {answer.text[:300]}"
 
 
 async def _connects(host: str, port: int) -> None:
@@ -361,6 +367,7 @@ class PythonService(Process):
         self._run = run
         self._environment = environment
         self._probe = probe
+        self._refusal = ""
 
     def command(self) -> Sequence[str]:
         return [sys.executable, "-m", *self._run]
@@ -369,4 +376,9 @@ class PythonService(Process):
         return {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **self._environment}
 
     async def answers(self) -> bool:
-        return self._probe is None or await http_answers(self._probe)
+        self._refusal = await http_refusal(self._probe) if self._probe else ""
+        return not self._refusal
+
+    @property
+    def why(self) -> str:
+        return f", its last answer: {self._refusal}" if self._refusal else ""

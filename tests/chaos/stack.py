@@ -28,6 +28,9 @@ SERVERS = ("kafka", "mongo", "valkey")
 BEHIND = (*SERVERS, "identity", "web")
 """What a process of ours talks to."""
 
+PATIENCE = 600.0
+"""Seconds in which each part must be ready, also while other tests build programs on the same few cores."""
+
 DISK_MB = 4_096
 OPLOG_MB = 60_000
 """MongoDB's own log keeps a long run from its beginning, for the checker to read."""
@@ -181,6 +184,8 @@ class ChaosStack(Stack):
             self.processes["mongo"] = Mongo(self.data / "mongo", port=self.ports["mongo"], oplog_mb=OPLOG_MB)
         for name in self.ours:
             self.processes.setdefault(name, self._python(name))
+        for process in self.processes.values():
+            process.patience = PATIENCE
 
     async def stop(self) -> None:
         self.calm()

@@ -22,7 +22,7 @@ import httpx
 from clients.city.client import Client
 from clients.city.people import People, credit_code, id_number
 from deploy.local.ports import free_ports
-from deploy.local.stack import EVERYTHING, Stack
+from deploy.local.stack import MARKET, Stack
 from shared.store import connect
 
 TIMES, OF_SLOW = 10, 3
@@ -62,8 +62,7 @@ def tell(times: int = TIMES) -> bool:
 
 async def _measured(times: int) -> list[tuple[Promise, list[float]]]:
     with tempfile.TemporaryDirectory(prefix="kuaizhao-") as folder:
-        parts = [part for part in EVERYTHING if part != "city"]
-        stack = Stack(Path(folder), ports=free_ports(), parts=parts, say=lambda line: None)
+        stack = Stack(Path(folder), ports=free_ports(), parts=MARKET, say=lambda line: None)
         async with stack, _town(stack) as town:
             return [
                 (promise, [await town.measured(promise.measure) for _ in range(min(times, promise.at_most))])

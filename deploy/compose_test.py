@@ -31,12 +31,17 @@ from typing import Any
 
 import httpx
 import yaml
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
 from redis import Redis, RedisError
 
 from clients.city.client import Refusal
+from deploy.agencies.access import ANSWERS, INBOUND
 from deploy.local.kafka_dist import NoKafka, kafka_dist
 from deploy.local.process import CannotRun
 from deploy.local.servers import ROOT, packaged
+from deploy.topics import SNAPSHOT
+from tests.agencies.samples import SAMPLES
 from tests.e2e.journey import Story
 from tests.e2e.smoke import walk
 
@@ -51,15 +56,18 @@ UP_SECONDS = 300
 PLACE = Path("/var/tmp")  # noqa: S108 - only folders of our own in it; /tmp may be memory
 LOG = ROOT / ".cache" / "compose-test.log"
 PORT = 8000
-FAILURES = (Refusal, AssertionError, TimeoutError, httpx.HTTPError, RedisError, subprocess.TimeoutExpired)
-MODULES = ("identity", "posting", "workers", "matching", "rights", "notify", "web", "city")
+AGENCIES = "127.0.0.1:9094"
+FAILURES = (
+    *(Refusal, AssertionError, TimeoutError, KafkaError, httpx.HTTPError, RedisError, subprocess.TimeoutExpired),
+)
+MODULES = ("identity", "posting", "workers", "matching", "rights", "notify", "web", "agencies", "city")
 
 KAFKA_RUN = """#!/bin/bash
-# As the official image does: KAFKA_A_B=c becomes a.b=c, and new storage is formatted.
+# As the official image does: KAFKA_A_B___C=d becomes a.b-c=d, and new storage is formatted.
 for name in ${!KAFKA_*}; do
   [[ $name == KAFKA_HEAP_OPTS ]] && continue
-  key=${name#KAFKA_}; key=${key,,}
-  echo "${key//_/.}=${!name}"
+  key=${name#KAFKA_}; key=${key,,}; key=${key//_/.}
+  echo "${key//.../-}=${!name}"
 done > /tmp/server.properties
 export CLASSPATH='/opt/kafka/libs/*'
 quiet=-Dorg.slf4j.simpleLogger.defaultLogLevel=warn
@@ -344,7 +352,7 @@ def up(compose: Compose, *services: str) -> None:
 
 
 def check_containers(podman: Podman, compose: Compose) -> int:
-    """See that the limits of the file are in force and only the gateway is open; how many containers run."""
+    """See that the limits of the file are in force, and who listens outside; how many containers run."""
     config = json.loads(compose("config", "--format=json"))["services"]
     running = [c for c in compose.containers() if c["State"] == "running"]
     for container in running:
@@ -352,7 +360,7 @@ def check_containers(podman: Podman, compose: Compose) -> int:
         inspected = json.loads(podman.run("inspect", container["ID"]))[0]
         if inspected["HostConfig"]["Memory"] != int(wanted["mem_limit"]):
             raise Failed(f"{name} may take {inspected['HostConfig']['Memory']} bytes, not {wanted['mem_limit']}")
-        if any(inspected["HostConfig"]["PortBindings"].values()) != (name == "gateway"):
+        if any(inspected["HostConfig"]["PortBindings"].values()) != (name in ("gateway", "kafka")):
             raise Failed(f"{name} has ports {inspected['HostConfig']['PortBindings']}")
         if name in MODULES and inspected["Config"]["User"] in ("", "root", "0"):
             raise Failed(f"{name} runs as root")
@@ -375,6 +383,39 @@ def check_clients(podman: Podman, compose: Compose) -> None:
         counted = {key.split(b"/code/")[1].split(b"/")[0] for key in valkey.scan_iter("*/code/*")}
     if len(counted) != 2:
         raise Failed(f"identity counted sign-ins of {len(counted)} clients, not 2")
+
+
+def check_agencies(compose: Compose) -> int:
+    """Let an agency in as an operator does: it subscribes, also late, and is answered. How many events it read."""
+    reads = ("posting.gig", "matching.placement")
+    inside = ("exec", "-T", "agencies", "python", "-m")
+    said = compose(*inside, "deploy.agencies.access", "grant", "star-hr", "--reads", *reads)
+    password = dict(line.split(": ", 1) for line in said.splitlines())["password"]
+    compose(*inside, "deploy.agencies.snapshots")
+    topics = [name for topic in reads for name in (topic + SNAPSHOT, topic)]
+    count, _ = asyncio.run(SAMPLES[0].run(AGENCIES, topics, "star-hr", password))
+    if not count:
+        raise Failed("an agency read no event")
+    asyncio.run(_is_answered("star-hr", password))
+    return count
+
+
+async def _is_answered(agency: str, password: str) -> None:
+    """Say what is no post, and read the gate's answer. Raises TimeoutError when there is none."""
+    login = {
+        "bootstrap_servers": AGENCIES,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "SCRAM-SHA-512",
+        "sasl_plain_username": agency,
+        "sasl_plain_password": password,
+    }
+    async with AIOKafkaProducer(**login) as producer:
+        await producer.send_and_wait(INBOUND + agency, b"no post")
+    async with AIOKafkaConsumer(ANSWERS + agency, auto_offset_reset="earliest", **login) as consumer:
+        async with asyncio.timeout(60):
+            answer = json.loads((await consumer.getone()).value)
+    if answer["code"] != "unreadable":
+        raise Failed(f"what is no post is answered {answer}")
 
 
 def check_restart(compose: Compose, gateway: str) -> tuple[int, float]:
@@ -441,6 +482,8 @@ def inside(folder: Path) -> None:
             spans = asyncio.run(journey(story))
         with step("sign-ins are counted by the client's address"):
             check_clients(podman, compose)
+        with step("another agency subscribes and is answered"):
+            heard = check_agencies(compose)
         with step("posting restarts"):
             reads, slowest = check_restart(compose, gateway)
         with step("profile city places its people"):
@@ -449,8 +492,9 @@ def inside(folder: Path) -> None:
         with step("stop"):
             stopped = check_stop(compose)
     say(
-        f"ok: {count} containers within their limits, a journey in one trace of {spans} spans, a restart that none of"
-        f" {reads} reads noticed (the slowest took {slowest:.1f} s), stopped in {stopped:.0f} s;"
+        f"ok: {count} containers within their limits, a journey in one trace of {spans} spans, an agency that heard"
+        f" {heard} events, a restart that none of {reads} reads noticed (the slowest took {slowest:.1f} s), stopped in"
+        f" {stopped:.0f} s;"
         " not run: profile obs and the official images, which cannot be had here"
     )
 

@@ -18,10 +18,7 @@ from bench.placements.live import Heard, Watched
 from bench.placements.load import Load
 from bench.placements.usage import Clock, Memory, Spent, memory
 from deploy.local.ports import free_ports
-from deploy.local.stack import EVERYTHING, Stack
-
-PARTS = [part for part in EVERYTHING if part != "city"]
-"""All that `make up` runs but the simulated city, in whose place the load is."""
+from deploy.local.stack import MARKET, Stack
 
 By = Literal["log", "gateway"]
 IN_HAND: Mapping[By, int] = {"log": 2_000, "gateway": 300}
@@ -147,7 +144,7 @@ async def market(many: int, *, hot: bool = False) -> AsyncIterator[Market]:
     """A market with so many districts; `hot`: most of what comes, comes to one of them."""
     with tempfile.TemporaryDirectory(prefix="kuaizhao-", ignore_cleanup_errors=True) as folder:
         stack, city = (
-            Stack(Path(folder), ports=free_ports(), parts=PARTS, say=lambda line: None),
+            Stack(Path(folder), ports=free_ports(), parts=MARKET, say=lambda line: None),
             City(districts(many), hot),
         )
         async with stack, producing(stack.kafka) as producer:

@@ -1,4 +1,4 @@
-"""Between an agency's own two topics and ours: `python -m deploy.agencies.gate`. Any number of it may run.
+"""Between an agency's own two topics and ours. Any number of gates may run.
 
     agencies.gig.<agency> ─► agencies.gig          what an agency says, now under its name
     agencies.answers.<agency> ◄─ posting.feed      what posting answered it
@@ -8,19 +8,15 @@ the message does. What cannot be read is answered here, to its agency alone. A m
 crash; it has the same id each time, by which posting knows it.
 """
 
-import argparse
 import asyncio
-import os
 import re
-import signal
-import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import CommitFailedError, KafkaError
 from pydantic import ValidationError
 
@@ -35,6 +31,8 @@ BYTES_A_TURN = 64 * 1024
 """What is fetched of one agency's topic at a time, so that the others have their turns."""
 METADATA_MS = 5_000
 """How long it may take until a new agency is heard."""
+START_SECONDS = 60.0
+ANSWER_SECONDS = 3.0
 
 NO_JSON = Text("must be a JSON object with origin_id and post", "应为包含 origin_id 与 post 的 JSON 对象")
 OTHER = Text("must be your own agency's, or left out", "应为本机构的编号，或不填")
@@ -112,57 +110,73 @@ def _attributes(id: str, type: str, source: str, subject: str) -> list[tuple[str
     return [(name, value.encode()) for name, value in attributes.items()]
 
 
-async def run(kafka: str, ends: asyncio.Event) -> None:
-    """Pass on what comes until `ends`. Raises KafkaError when the broker is gone for longer than clients wait."""
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=kafka,
-        group_id=GROUP,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        metadata_max_age_ms=METADATA_MS,
-        max_partition_fetch_bytes=BYTES_A_TURN,
-    )
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", compression_type="lz4")
-    consumer.subscribe(pattern=rf"^({re.escape(INBOUND)}.+|{re.escape(FeedAnswered.topic)})$")
-    try:
-        await consumer.start()
-        await producer.start()
-        while not ends.is_set():
-            found = await consumer.getmany(timeout_ms=500)
-            messages = [passed_on(record) for records in found.values() for record in records]
-            known = await consumer.topics() if messages else set()
-            # An agency that only sends files has no topic of its own; it was answered by HTTP.
-            sent = [
-                await producer.send(topic, body, key=key, headers=headers)
-                for topic, key, body, headers in messages
-                if topic in known
-            ]
-            await asyncio.gather(*sent)
-            if found:
-                with suppress(CommitFailedError):  # another has taken over, and passes them on once more
-                    await consumer.commit()
-    finally:
-        await consumer.stop()
-        await producer.stop()
+class Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """One member of the gate's consumer group."""
+
+    def __init__(self, kafka: str) -> None:
+        self._kafka = kafka
+        self._consumer: AIOKafkaConsumer | None = None
+        self._joined = False
+
+    async def run(self, ends: asyncio.Event) -> None:
+        """Pass on what comes until `ends`.
+
+        Raises:
+            KafkaError, OSError, TimeoutError: the broker is gone for longer than clients wait, or does not let us in.
+        """
+        self._joined = False
+        self._consumer = consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._kafka,
+            group_id=GROUP,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            metadata_max_age_ms=METADATA_MS,
+            max_partition_fetch_bytes=BYTES_A_TURN,
+        )
+        producer = AIOKafkaProducer(bootstrap_servers=self._kafka, acks="all", compression_type="lz4")
+        pattern = rf"^({re.escape(INBOUND)}.+|{re.escape(FeedAnswered.topic)})$"
+        consumer.subscribe(pattern=pattern, listener=self)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await consumer.start()
+                await producer.start()
+            while not ends.is_set():
+                await _turn(consumer, producer)
+        finally:
+            self._consumer = None
+            await consumer.stop()
+            await producer.stop()
+
+    async def fault(self) -> str:
+        """Why nothing is passed on, asked of the broker; empty when it is."""
+        consumer = self._consumer
+        if consumer is None or not self._joined:
+            return "the gate has not joined its consumer group"
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await consumer.topics()
+        except (KafkaError, OSError, TimeoutError):
+            return "kafka does not answer the gate"
+        return ""
+
+    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
+        self._joined = False
+
+    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self._joined = True
 
 
-async def _main(kafka: str) -> int:
-    ends = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ends.set)
-    try:
-        await run(kafka, ends)
-    except KafkaError as error:
-        print(f"gate: Kafka at {kafka}: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description="Pass on what agencies say, and what they are answered.")
-    parser.add_argument("--kafka", default=os.environ.get("KUAIZHAO_KAFKA", "127.0.0.1:19092"), help="host:port")
-    return asyncio.run(_main(parser.parse_args().kafka))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+async def _turn(consumer: AIOKafkaConsumer, producer: AIOKafkaProducer) -> None:
+    found = await consumer.getmany(timeout_ms=500)
+    messages = [passed_on(record) for records in found.values() for record in records]
+    known = await consumer.topics() if messages else set()
+    # An agency that only sends files has no topic of its own; it was answered by HTTP.
+    sent = [
+        await producer.send(topic, body, key=key, headers=headers)
+        for topic, key, body, headers in messages
+        if topic in known
+    ]
+    await asyncio.gather(*sent)
+    if found:
+        with suppress(CommitFailedError):  # another has taken over, and passes them on once more
+            await consumer.commit()

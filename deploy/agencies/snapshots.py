@@ -1,4 +1,4 @@
-"""Compacted copies of topics, for who comes late: `python -m deploy.agencies.snapshots [--every SECONDS]`.
+"""Compacted copies of topics, for who comes late: `python -m deploy.agencies.snapshots` brings them up to date once.
 
 A copy has, of each subject, the latest event of each type, as it was said. An event says what is, not what is added, so
 these in the order of their `ce_sequence` come to the same state as all of them. Each run copies what was said since the
@@ -182,31 +182,19 @@ async def copy_all(kafka: str) -> dict[str, Copied]:
     return {topic.name: await copy(kafka, topic.name) for topic in read() if topic.snapshot}
 
 
-async def _main(kafka: str, every: float) -> int:
-    while True:
-        try:
-            done = await copy_all(kafka)
-        except (NotCopied, ConnectionError) as error:
-            print(f"snapshots: {error}", file=sys.stderr)
-            done = {}
-            failed = True
-        else:
-            failed = any(each.gaps for each in done.values())
-        for topic, each in done.items():
-            print(f"snapshots: {topic}: {each.events} copied, {each.mended} mended", flush=True)
-            for gap in each.gaps:
-                print(f"snapshots: {gap}: run it more often", file=sys.stderr, flush=True)
-        if not every:
-            return 1 if failed else 0
-        await asyncio.sleep(every)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description="Bring the compacted copies of topics up to date.")
     parser.add_argument("--kafka", default=os.environ.get("KUAIZHAO_KAFKA", "127.0.0.1:19092"), help="host:port")
-    parser.add_argument("--every", type=float, default=0.0, metavar="SECONDS", help="again and again (default: once)")
-    asked = parser.parse_args()
-    return asyncio.run(_main(asked.kafka, asked.every))
+    try:
+        done = asyncio.run(copy_all(parser.parse_args().kafka))
+    except (NotCopied, ConnectionError) as error:
+        print(f"snapshots: {error}", file=sys.stderr)
+        return 1
+    for topic, each in done.items():
+        print(f"snapshots: {topic}: {each.events} copied, {each.mended} mended")
+        for gap in each.gaps:
+            print(f"snapshots: {gap}: run it more often", file=sys.stderr)
+    return 1 if any(each.gaps for each in done.values()) else 0
 
 
 if __name__ == "__main__":

@@ -49,9 +49,15 @@ async def kafka_dist(say: Say) -> KafkaDist:
 
 
 async def make_broker(
-    folder: Path, *, port: int, controller: int, say: Say, links: Mapping[int, int] | None = None
+    folder: Path,
+    *,
+    port: int,
+    controller: int,
+    say: Say,
+    links: Mapping[int, int] | None = None,
+    agencies: int | None = None,
 ) -> Kafka | Tansu:
-    """Apache Kafka, or Tansu where it cannot be had, which is then said with what Tansu lacks: `links` among it.
+    """Apache Kafka, or Tansu where it cannot be had, which is then said. Tansu has neither `links` nor `agencies`.
 
     KUAIZHAO_BROKER=kafka allows no stand-in, KUAIZHAO_BROKER=tansu takes it at once.
 
@@ -64,7 +70,8 @@ async def make_broker(
     try:
         if wish == "tansu":
             raise NoKafka("KUAIZHAO_BROKER=tansu")
-        return Kafka(folder / "kafka", port=port, controller=controller, links=links or {}, dist=await kafka_dist(say))
+        dist = await kafka_dist(say)
+        return Kafka(folder / "kafka", port=port, controller=controller, links=links, agencies=agencies, dist=dist)
     except NoKafka as error:
         if wish == "kafka":
             raise CannotRun(f"Apache Kafka cannot be had: {error}") from None

@@ -19,8 +19,10 @@ USUAL: Mapping[str, int] = {
     "gateway_metrics": 8002,
     "web": 8100,
     **{service: 8101 + number for number, service in enumerate(SERVICES)},
+    "agencies": 8190,
     "kafka": 19092,
     "kafka_controller": 19093,
+    "kafka_agencies": 19094,
     "mongo": 27117,
     "valkey": 16379,
 }

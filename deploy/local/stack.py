@@ -21,8 +21,10 @@ from deploy.local.process import CannotRun, Process, together
 from deploy.local.servers import LOCALHOST, ROOT, Envoy, Kafka, Mongo, PythonService, Tansu, Valkey
 from deploy.topics import TopicsError, provision
 
-EVERYTHING = (*SERVICES, "web", "gateway", "city")
-"""What a stack can run beside its servers: services, the live page, Envoy, the simulated city."""
+MARKET = (*SERVICES, "web", "gateway")
+"""Services, the live page and Envoy."""
+EVERYTHING = (*MARKET, "agencies", "city")
+"""What a stack can run beside its servers: the market, what other agencies need, the simulated city."""
 
 FREE_BYTES = 1 << 30
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
@@ -38,7 +40,9 @@ def part_of(name: str) -> str:
 
 def module_of(part: str) -> Sequence[str]:
     """What follows `python -m` to run a part of this project."""
-    return ("shared.run", part) if part in SERVICES else (f"clients.{part}",)
+    if part in SERVICES:
+        return "shared.run", part
+    return ("deploy.agencies",) if part == "agencies" else (f"clients.{part}",)
 
 
 class Stack:
@@ -51,7 +55,7 @@ class Stack:
 
     `processes` holds the running parts by name; the broker is `kafka`, also where Tansu plays it. `modules` says what
     `python -m` runs for a part. With Tansu the folder's earlier data is left alone and the stack begins afresh: what
-    the databases know would point past the end of its new, empty log.
+    the databases know would point past the end of its new, empty log. Nor are there `agencies` then, which sign in.
     """
 
     def __init__(
@@ -73,6 +77,7 @@ class Stack:
         self.processes: dict[str, Process] = {}
         self.gateway = self.url("gateway")
         self.kafka = f"{LOCALHOST}:{self.ports['kafka']}"
+        self.kafka_for_agencies = f"{LOCALHOST}:{self.ports['kafka_agencies']}"
         self.mongo_url = f"mongodb://{LOCALHOST}:{self.ports['mongo']}/?replicaSet=rs0"
         self.valkey_url = f"redis://{LOCALHOST}:{self.ports['valkey']}/0"
         self._modules = modules
@@ -231,8 +236,10 @@ class Stack:
                 " free some space, or set KUAIZHAO_STATE to a folder on another disk"
             )
         servers = ("kafka", "kafka_controller", "mongo", "valkey")
+        agencies = ("kafka_agencies",) if "agencies" in self.parts else ()
         gateway = ("gateway_admin", "gateway_metrics") if "gateway" in self.parts else ()
-        check_free({part: self.ports[part] for part in (*servers, *self.parts, *gateway) if part in self.ports})
+        used = (*servers, *self.parts, *agencies, *gateway)
+        check_free({part: self.ports[part] for part in used if part in self.ports})
         self._secrets = _secrets(self.state / "secrets.env")
 
     def release(self) -> None:
@@ -245,9 +252,17 @@ class Stack:
         ports = self.ports
         controller = ports["kafka_controller"]
         broker = await make_broker(
-            self.data, port=ports["kafka"], controller=controller, links=self.kafka_links(), say=self.say
+            self.data,
+            port=ports["kafka"],
+            controller=controller,
+            links=self.kafka_links(),
+            agencies=ports["kafka_agencies"] if "agencies" in self.parts else None,
+            say=self.say,
         )
         if isinstance(broker, Tansu):
+            if "agencies" in self.parts:
+                self.say("other agencies cannot subscribe or feed: Tansu lets nobody sign in")
+                self.parts.remove("agencies")
             self.data = self.state / "fresh"
             shutil.rmtree(self.data, ignore_errors=True)
             broker = Tansu(self.data / "tansu", port=ports["kafka"])

@@ -32,6 +32,8 @@ async def run(state: Path) -> None:
     """Run everything until cancelled."""
     async with Stack(state, say=say) as stack:
         say(f"operator's password: {stack.state / 'secrets.env'}; logs: {stack.data}/*/*.log; Ctrl-C stops everything")
+        if "agencies" in stack.parts:
+            say(f"other agencies sign in to Kafka at {stack.kafka_for_agencies}: docs/agencies.md lets one in")
         say(f"the market is open: {stack.gateway}")
         try:
             await stack.supervise()

@@ -4,18 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 import pytest
 import pytest_asyncio
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuthorizationFailedError
-from kafka import KafkaAdminClient
+from kafka import KafkaAdminClient, KafkaProducer
 from kafka.protocol.admin import DescribeClientQuotasRequest
 
+from deploy.agencies import __main__ as process
 from deploy.agencies import access, gate
-from deploy.agencies.access import ANSWERS, BYTES_IN, BYTES_OUT, INBOUND, NotGranted, grant, revoke
-from deploy.agencies.snapshots import copy
+from deploy.agencies.access import ANSWERS, BYTES_IN, BYTES_OUT, INBOUND, Granted, NotGranted, grant, revoke
+from deploy.agencies.snapshots import Copied, NotCopied, copy
+from deploy.local.ports import free_ports
+from deploy.local.process import until
+from deploy.local.stack import Stack
 from deploy.topics import SNAPSHOT
 from shared import clock
 from shared.contracts.agencies import GigOffered
@@ -25,7 +31,7 @@ from tests import skips
 from tests.agencies.__main__ import faults, line
 from tests.agencies.act import Scene, act
 from tests.agencies.samples import SAMPLES, Sample
-from tests.agencies.world import OPEN_TOPICS, Broker
+from tests.agencies.world import OPEN_TOPICS, SIGNED_IN, Broker
 from tests.service.posting.market import draft
 
 # On a new machine four languages fetch what they need first.
@@ -188,6 +194,33 @@ async def test_what_cannot_be_granted_is_said(broker: Broker, agency: str, reads
         grant(broker.ours, agency, reads)
 
 
+async def test_a_flood_is_slowed_down_by_the_broker_and_by_nothing_but_the_quota(broker: Broker) -> None:
+    """A post that is ten seconds of the quota, the broker's window, is too fast however slow the machine is."""
+    flood = b"x" * 900_000
+    assert len(flood) > 10 * BYTES_IN
+    held = await asyncio.to_thread(grant, broker.ours, "flood-held", [])
+    assert await asyncio.to_thread(_throttled_ms, broker, held, flood) > 0
+    free = await asyncio.to_thread(grant, broker.ours, "flood-free", [], bytes_in=100 * len(flood))
+    assert await asyncio.to_thread(_throttled_ms, broker, free, flood) == 0
+
+
+def _throttled_ms(broker: Broker, agency: Granted, body: bytes) -> float:
+    """How long the broker has the agency wait after it has written this."""
+    producer = KafkaProducer(
+        bootstrap_servers=broker.theirs,
+        security_protocol=SIGNED_IN["security_protocol"],
+        sasl_mechanism=SIGNED_IN["sasl_mechanism"],
+        sasl_plain_username=agency.user,
+        sasl_plain_password=agency.password,
+    )
+    try:
+        producer.send(agency.writes, body).get(timeout=PATIENCE)
+        found: float = producer.metrics()["producer-metrics"]["throttle-time-max"]
+        return found
+    finally:
+        producer.close(timeout=0)
+
+
 async def test_the_broker_limits_what_each_agency_writes_and_reads(broker: Broker) -> None:
     await asyncio.to_thread(grant, broker.ours, ONE, [])
     assert await asyncio.to_thread(_quota, broker.ours, ONE) == {
@@ -215,7 +248,7 @@ def _quota(kafka: str, user: str) -> dict[str, float]:
 @asynccontextmanager
 async def gate_of(broker: Broker) -> AsyncIterator[None]:
     ends = asyncio.Event()
-    running = asyncio.create_task(gate.run(broker.ours, ends))
+    running = asyncio.create_task(gate.Gate(broker.ours).run(ends))
     try:
         yield
     finally:
@@ -269,6 +302,69 @@ async def test_a_malformed_post_comes_back_to_its_agency_alone_and_a_right_one_g
     assert headers["ce_type"].decode() == GigOffered.type
     assert GigOffered.model_validate_json(passed.value).agency_id == THREE
     assert not [each for each in await broker.records("agencies.gig") if b"A-2" in each.value]
+
+
+# --- the process and the local stack ---------------------------------------------------------------------------------
+
+
+async def ready(stack: Stack) -> tuple[int, list[str]]:
+    async with httpx.AsyncClient() as client:
+        answer = await client.get(f"{stack.url('agencies')}/ready", timeout=30)
+    return answer.status_code, answer.json()["reasons"]
+
+
+async def until_ready(stack: Stack, status: int) -> list[str]:
+    """Return, with its reasons, when the process answers so."""
+    reasons: list[str] = []
+
+    async def answers_so() -> bool:
+        found, reasons[:] = await ready(stack)
+        return found == status
+
+    async with asyncio.timeout(PATIENCE):
+        await until(answers_so, every=0.2)
+    return reasons
+
+
+@pytest.mark.feature("F12")
+async def test_make_up_has_the_gate_and_the_snapshots_and_their_health_is_true(tmp_path: Path) -> None:
+    async with Stack(tmp_path, ports=free_ports(), parts=["agencies"], say=lambda line: None) as stack:
+        local = Broker(stack.kafka, stack.kafka_for_agencies)
+        one = await asyncio.to_thread(grant, local.ours, ONE, ["posting.gig"])
+        await local.write_as(ONE, one.password, INBOUND + ONE, b"not json")
+        ((answer, _),) = await answers_of(local, ONE, one.password, 1)
+        assert answer["code"] == "unreadable"
+
+        assert await until_ready(stack, 200) == []
+        await stack.kill("kafka")
+        assert await until_ready(stack, 503)
+        await stack.start("kafka")
+        await local.write_as(ONE, one.password, INBOUND + ONE, b"nor this")
+        assert len(await answers_of(local, ONE, one.password, 2)) == 2
+        assert await until_ready(stack, 200) == []
+
+
+async def test_snapshots_that_fail_are_tried_again_and_told_of(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    mended = asyncio.Event()
+
+    async def copy_all(kafka: str) -> dict[str, Copied]:
+        if not mended.is_set():
+            raise NotCopied("posting.gig.snapshot is not there")
+        return {"posting.gig": Copied(0, 0, ["a gap"])}
+
+    monkeypatch.setattr(process, "copy_all", copy_all)
+    agencies = process.Agencies(broker.ours, every=0.1)
+
+    async def only_the_snapshots_fail() -> bool:
+        return await agencies.faults() == ["snapshots: posting.gig.snapshot is not there"]
+
+    async def nothing_fails() -> bool:
+        return not await agencies.faults()
+
+    async with agencies.running(), asyncio.timeout(PATIENCE):
+        await until(only_the_snapshots_fail)
+        mended.set()
+        await until(nothing_fails)
 
 
 async def test_the_topics_that_are_open_are_those_that_services_say() -> None:

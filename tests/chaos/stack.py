@@ -18,7 +18,7 @@ from deploy.local.kafka_dist import Say
 from deploy.local.ports import SERVICES, USUAL, free_ports
 from deploy.local.process import CannotRun, output
 from deploy.local.servers import LOCALHOST, Kafka, Mongo
-from deploy.local.stack import EVERYTHING, Stack, module_of
+from deploy.local.stack import MARKET, Stack, module_of
 from tests.chaos.proxy import Proxy, Wires
 
 log = logging.getLogger(__name__)
@@ -75,9 +75,7 @@ class ChaosStack(Stack):
         ports = free_ports(
             [*usual, *self.ours, *(link.name for link in self.links), *(f"kafka<{name}" for name in inner)]
         )
-        super().__init__(
-            state, ports=ports, parts=[part for part in EVERYTHING if part != "city"], say=say, modules=modules
-        )
+        super().__init__(state, ports=ports, parts=MARKET, say=say, modules=modules)
         self._wires = Wires()
         self.proxies = {
             link: Proxy(link.name, self._behind(link), wires=self._wires, port=ports[link.name], seed=seed)

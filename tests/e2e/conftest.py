@@ -7,13 +7,12 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.ports import free_ports
-from deploy.local.stack import EVERYTHING
+from deploy.local.stack import MARKET
 from tests.e2e.guarded import GuardedStack
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def whole_market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedStack]:
     folder: Path = tmp_path_factory.mktemp("market")
-    parts = [part for part in EVERYTHING if part != "city"]
-    async with GuardedStack(folder, ports=free_ports(), parts=parts, say=lambda line: None) as stack:
+    async with GuardedStack(folder, ports=free_ports(), parts=MARKET, say=lambda line: None) as stack:
         yield stack

@@ -9,7 +9,7 @@ from pathlib import Path
 from clients.city.client import Refusal
 from deploy.local.ports import free_ports
 from deploy.local.process import CannotRun
-from deploy.local.stack import EVERYTHING, Stack
+from deploy.local.stack import MARKET, Stack
 from tests.e2e.journey import Story
 
 
@@ -32,8 +32,7 @@ async def walk(story: Story) -> tuple[float, int, int]:
 
 async def main() -> None:
     with tempfile.TemporaryDirectory(prefix="kuaizhao-smoke-") as folder:
-        parts = [part for part in EVERYTHING if part != "city"]
-        async with Stack(Path(folder), ports=free_ports(), parts=parts) as stack:
+        async with Stack(Path(folder), ports=free_ports(), parts=MARKET) as stack:
             story = Story(stack.gateway, stack.url("web"), stack.operator_password)
             async with story.open():
                 seconds, services, spans = await walk(story)

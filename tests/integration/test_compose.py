@@ -16,6 +16,7 @@ import yaml
 
 import shared.telemetry
 from deploy.local.ports import SERVICES, USUAL
+from deploy.local.servers import kafka_properties
 from shared.settings import Settings
 from tests.integration.gateway_edge import Gateway
 
@@ -56,7 +57,7 @@ def test_a_missing_secret_is_named(name: str) -> None:
 
 def test_the_market_needs_no_profile(services: dict[str, Any]) -> None:
     default = set(json.loads(compose("config", "--format", "json").stdout)["services"])
-    assert default == {*SERVICES, "web", "gateway", "provision", "kafka", "mongo", "valkey"}
+    assert default == {*SERVICES, "web", "gateway", "agencies", "provision", "kafka", "mongo", "valkey"}
     assert set(services) - default == {"city", "otel-collector", "jaeger", "prometheus", "grafana"}
 
 
@@ -74,7 +75,7 @@ def test_only_the_gateway_is_open_to_other_machines(services: dict[str, Any]) ->
         name: {port["host_ip"] for port in service["ports"]} for name, service in services.items() if "ports" in service
     }
     assert open_ports.pop("gateway") == {"0.0.0.0"}
-    assert set(open_ports) == {"jaeger", "prometheus", "grafana"}
+    assert set(open_ports) == {"kafka", "jaeger", "prometheus", "grafana"}
     assert set.union(*open_ports.values()) == {"127.0.0.1"}
 
 
@@ -115,6 +116,26 @@ async def test_a_process_takes_the_clients_address_from_the_gateway(
     assert seen == ["203.0.113.9"] * 2
 
 
+def test_whoever_comes_to_kafka_from_outside_signs_in_and_may_do_what_was_granted(services: dict[str, Any]) -> None:
+    """The settings of the local broker, under which `make agencies-test` shows it; their own names for the listener."""
+    (port,) = services["kafka"]["ports"]
+    assert port["target"] == 9094
+    named = {
+        name.removeprefix("KAFKA_").lower().replace("_", ".").replace("...", "-"): str(value)
+        for name, value in services["kafka"]["environment"].items()
+    }
+    tested = kafka_properties(9092, 9093, agencies=9094)
+    assert dict(each.split("://") for each in named["listeners"].split(",")) == {
+        "PLAINTEXT": "0.0.0.0:9092",
+        "AGENCIES": "0.0.0.0:9094",
+        "CONTROLLER": "localhost:9093",
+    }
+    protocols = "listener.security.protocol.map"
+    assert set(named[protocols].split(",")) == set(tested[protocols].split(","))
+    for name in tested.keys() - kafka_properties(9092, 9093).keys():
+        assert named[name] == tested[name]
+
+
 def test_nobody_has_an_account_that_came_with_an_image(services: dict[str, Any]) -> None:
     """Grafana takes an empty password for none, and then its own default."""
     grafana = services["grafana"]["environment"]
@@ -125,7 +146,7 @@ def test_nobody_has_an_account_that_came_with_an_image(services: dict[str, Any])
 def test_every_variable_is_a_setting(services: dict[str, Any]) -> None:
     """A typing error in a variable would be ignored silently, and the process run with its default."""
     known = {f"KUAIZHAO_{name.upper()}" for name in Settings.model_fields}
-    for name in (*SERVICES, "web", "provision"):
+    for name in (*SERVICES, "web", "agencies", "provision"):
         passed = {variable for variable in services[name]["environment"] if variable.startswith("KUAIZHAO_")}
         assert passed <= known, name
 

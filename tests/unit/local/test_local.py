@@ -164,6 +164,19 @@ async def test_without_java_tansu_stands_in_and_that_is_said(tmp_path: Path, mon
     ]
 
 
+async def test_what_agencies_need_is_left_out_over_tansu_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUAIZHAO_BROKER", "tansu")
+    said: list[str] = []
+    stack = Stack(tmp_path, ports=free_ports(), parts=["agencies"], say=said.append)
+    stack.claim()
+    await stack._make()
+    stack.release()
+    assert said[1:] == ["other agencies cannot subscribe or feed: Tansu lets nobody sign in"]
+    assert (stack.parts, "agencies" in stack.processes) == ([], False)
+
+
 @pytest.mark.parametrize(
     ("programs", "reason"),
     [

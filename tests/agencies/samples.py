@@ -98,17 +98,19 @@ async def _said(command: list[str], *, cwd: Path, env: Mapping[str, str] | None 
     return said.decode()
 
 
+JAVAC = "javac -cp '$made/jars/*' -d '$made/classes' '$here'/*.java"
+JAVA = "exec java -Xmx128m -XX:TieredStopAtLevel=1 -cp '$made/jars/*:$made/classes' StateHash"
 SAMPLES = (
-    Sample("python", (), "requirements.txt", (), (sys.executable, "$here/subscriber.py")),
+    Sample("python", (), "requirements.txt", (), (sys.executable, "$here/state_hash.py")),
     Sample(
         "java",
-        ("java", "mvn"),
+        ("java", "javac", "mvn"),
         "pom.xml",
         (
             *("mvn", "--quiet", "--batch-mode", "--strict-checksums", "--file", "$here/pom.xml"),
             *("dependency:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory=$made/jars"),
         ),
-        ("java", "-Xmx128m", "-XX:TieredStopAtLevel=1", "-cp", "$made/jars/*", "$here/Subscriber.java"),
+        ("sh", "-c", f'{JAVAC} && {JAVA} "$@"', "sh"),
     ),
     Sample(
         "go",
@@ -122,7 +124,7 @@ SAMPLES = (
         ("node", "npm"),
         "package-lock.json",
         ("npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"),
-        ("node", "$made/subscriber.js"),
-        copied=("package.json", "package-lock.json", ".npmrc", "subscriber.js"),
+        ("node", "$made/state-hash.js"),
+        copied=("package.json", "package-lock.json", ".npmrc", "subscriber.js", "state-hash.js"),
     ),
 )

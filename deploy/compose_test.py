@@ -36,7 +36,7 @@ from aiokafka.errors import KafkaError
 from redis import Redis, RedisError
 
 from clients.city.client import Refusal
-from deploy.agencies.access import ANSWERS, INBOUND
+from deploy.agencies import ANSWERS, INBOUND
 from deploy.local.kafka_dist import NoKafka, kafka_dist
 from deploy.local.process import CannotRun
 from deploy.local.servers import ROOT, packaged

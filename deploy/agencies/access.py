@@ -34,10 +34,9 @@ from kafka.admin import (
 from kafka.errors import KafkaError
 from kafka.protocol.admin import AlterClientQuotasRequest
 
+from deploy.agencies import ANSWERS, INBOUND
 from deploy.topics import SNAPSHOT, read
 
-INBOUND, ANSWERS = "agencies.gig.", "agencies.answers."
-"""With the agency's id behind them: what it says, and what it is answered."""
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BYTES_IN, BYTES_OUT = 64 * 1024, 4 * 1024 * 1024
 """A second, for each broker: some fifty posts written, and a day of a region read within minutes."""

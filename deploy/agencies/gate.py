@@ -20,7 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import CommitFailedError, KafkaError
 from pydantic import ValidationError
 
-from deploy.agencies.access import ANSWERS, INBOUND
+from deploy.agencies import ANSWERS, INBOUND
 from shared.contracts.agencies import GigOffered
 from shared.contracts.posting import FeedAnswered, FeedFault
 from shared.problems import Fault, Text

@@ -15,9 +15,9 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaError, TopicAuth
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.protocol.admin import DescribeClientQuotasRequest
 
+from deploy.agencies import ANSWERS, INBOUND, access, gate
 from deploy.agencies import __main__ as process
-from deploy.agencies import access, gate
-from deploy.agencies.access import ANSWERS, BYTES_IN, BYTES_OUT, INBOUND, Granted, NotGranted, grant, revoke
+from deploy.agencies.access import BYTES_IN, BYTES_OUT, Granted, NotGranted, grant, revoke
 from deploy.agencies.snapshots import Copied, NotCopied, copy
 from deploy.local.ports import free_ports
 from deploy.local.process import until

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from aiokafka import ConsumerRecord
 
-from deploy.agencies import gate
-from deploy.agencies.access import BYTES_IN, BYTES_OUT, INBOUND
+from deploy.agencies import INBOUND, gate
+from deploy.agencies.access import BYTES_IN, BYTES_OUT
 from services.posting import turns
 from services.posting.store import RULES, Gig
 from shared.contracts.agencies import GigOffered

@@ -1,5 +1,6 @@
 """Where other agencies meet Kafka: who may do what (access), what they say and are answered (gate), and how one that
-comes late catches up (snapshots). docs/agencies.md has what agencies are told.
+comes late catches up (snapshots). `python -m deploy.agencies` runs the latter two; docs/agencies.md has what agencies
+are told.
 """
 
 INBOUND, ANSWERS = "agencies.gig.", "agencies.answers."

@@ -11,6 +11,7 @@ unit. A GET has a unit that only reads.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import datetime
 from typing import Annotated, Any
 
 import structlog
@@ -26,7 +27,7 @@ from shared.auth import caller as token_caller
 from shared.problems import Invalid, Problem, Text
 from shared.sealed import ERASED, PersonalSealer, erased
 from shared.store import Contended, DatabaseDown, Store
-from shared.unit import Unit
+from shared.unit import Document, Unit
 from shared.wording import faults_of, status_text
 
 log = structlog.get_logger()
@@ -69,6 +70,18 @@ def language_of(request: Request) -> str:
 def problem_response(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
     body = problem.body(language_of(request)) | {"instance": request.url.path}
     return JSONResponse(body, problem.status, headers=headers, media_type="application/problem+json")
+
+
+class Answer(Document):
+    """The first answer to a command with an idempotency key, sealed. The id is the key, behind whose it is."""
+
+    collection = "_answers"
+
+    at: datetime
+    request: str
+    status: int
+    body: bytes
+    media_type: str | None
 
 
 async def unit_of(request: Request) -> Unit:
@@ -118,7 +131,7 @@ class UnitRoute(APIRoute):
                     return await handle(request)
                 return await _once(unit, *key, request, handle)
 
-            return await store.transact(command)
+            return await store.command(command)
 
         return run
 
@@ -158,29 +171,30 @@ async def _once(
     sealer = PersonalSealer(request.app.state.sealer, unit)
     if await erased(unit, owner):
         raise Problem(401, "account-erased", ERASED)
-    body = hashlib.sha256(await request.body()).hexdigest()
+    asked = hashlib.sha256(await request.body()).hexdigest()
     # Blind: who reads the database must not find out a phone number or a code by trying them all.
-    digest = sealer.blind(f"{request.method} {request.url.path} {body}", field="request")
-    answers = unit.db["_answers"]
-    kept = await answers.find_one({"_id": key}, session=unit.session)
+    digest = sealer.blind(f"{request.method} {request.url.path} {asked}", field="request")
+    kept = await unit.get(Answer, key)
     if kept:
-        if kept["request"] != digest:
+        if kept.request != digest:
             raise Problem(422, "idempotency-key-reused", REUSED)
         return Response(
-            await sealer.open(kept["body"], of=owner, field=ANSWER),
-            kept["status"],
-            media_type=kept["media_type"],
+            await sealer.open(kept.body, of=owner, field=ANSWER),
+            kept.status,
+            media_type=kept.media_type,
             headers={"idempotency-replayed": "true"},
         )
-    # Marked first: a second request with this key meets the mark, not the command's effects.
-    await answers.insert_one({"_id": key, "at": unit.now, "request": digest}, session=unit.session)
     response = await handle(request)
-    sealed = await sealer.seal(bytes(response.body).decode(), of=owner, field=ANSWER)
-    await answers.update_one(
-        {"_id": key},
-        {"$set": {"status": response.status_code, "body": sealed, "media_type": response.media_type}},
-        session=unit.session,
+    body = await sealer.seal(bytes(response.body).decode(), of=owner, field=ANSWER)
+    answer = Answer(
+        id=key,
+        at=unit.now,
+        request=digest,
+        status=response.status_code,
+        body=body,
+        media_type=response.media_type,
     )
+    unit.save(answer)  # two of one key at the same time: the second meets this, and finds the first's answer
     return response
 
 

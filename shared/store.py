@@ -11,6 +11,7 @@ from pymongo.errors import ConnectionFailure, DuplicateKeyError, OperationFailur
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
+from shared.group import Groups, InTheWay
 from shared.telemetry import METRICS
 from shared.unit import Document, Stale, Unit
 
@@ -51,6 +52,7 @@ class Store:
         self.after_commit: Callable[[Unit], None] = lambda unit: None
         # A crowd at one document makes every transaction slower than a queue for it does.
         self._turns = asyncio.Semaphore(16)
+        self._groups = Groups(self._attempt, self.transact, source=source)
 
     def reading(self) -> Unit:
         return Unit(self.db, None, source=self.source)
@@ -100,23 +102,35 @@ class Store:
             try:
                 async with self._turns:
                     began = loop.time()
-                    return await self._once(work)
-            except (Stale, DuplicateKeyError) as error:
-                reason: Exception = error
-            except PyMongoError as error:
-                if not error.has_error_label("TransientTransactionError"):
-                    if isinstance(error, ConnectionFailure):
-                        raise DatabaseDown(str(error)) from error
-                    raise
-                if _code(error) == NO_SUCH_TRANSACTION and loop.time() - began > LONG_SECONDS:
-                    raise TooLong(str(error)) from error
-                reason = error
+                    result: T = await self._attempt(work)
+                    return result
+            except InTheWay as met:
+                reason = met.reason
+            if _code(reason) == NO_SUCH_TRANSACTION and loop.time() - began > LONG_SECONDS:
+                raise TooLong(str(reason)) from reason
             METRICS.unit_retries.labels(self.source).inc()
             if loop.time() > deadline:
                 if isinstance(reason, ConnectionFailure):
                     raise DatabaseDown(str(reason)) from reason
                 raise Contended(str(reason)) from reason
             await asyncio.sleep(random.uniform(0, min(0.2, 0.002 * 2**attempt)))
+
+    async def command(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        """As `transact`, together with what others ask for at the same time, where that can be (`shared.group`)."""
+        return await self._groups.run(work)
+
+    async def _attempt(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        """Run and commit `work` once. Raises `InTheWay` when another unit was, and `DatabaseDown`."""
+        try:
+            return await self._once(work)
+        except (Stale, DuplicateKeyError) as error:
+            raise InTheWay(error) from error
+        except PyMongoError as error:
+            if error.has_error_label("TransientTransactionError"):
+                raise InTheWay(error) from error
+            if isinstance(error, ConnectionFailure):
+                raise DatabaseDown(str(error)) from error
+            raise
 
     async def _once(self, work: Callable[[Unit], Awaitable[T]]) -> T:
         async with self.client.start_session() as session:
@@ -159,7 +173,7 @@ def connect(url: str) -> AsyncMongoClient[dict[str, Any]]:
     )
 
 
-def _code(error: PyMongoError) -> int | None:
+def _code(error: Exception) -> int | None:
     return error.code if isinstance(error, OperationFailure) else None
 
 

@@ -47,6 +47,12 @@ class Metrics:
         self.overdue = Gauge("kuaizhao_timer_overdue_seconds", "How long the oldest timer is overdue", ["service"])
         self.published = Counter("kuaizhao_events_published_total", "Events acknowledged by Kafka", ["service", "type"])
         self.unit_retries = Counter("kuaizhao_unit_retries_total", "Units run again after a conflict", ["service"])
+        self.group = Histogram(
+            "kuaizhao_commands_together",
+            "Commands that committed in one transaction",
+            ["service"],
+            buckets=(1, 2, 4, 8, 16, 32),
+        )
         self.timers_fired = Counter(
             "kuaizhao_timers_fired_total", "Timers whose effect is committed", ["service", "name"]
         )

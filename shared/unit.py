@@ -114,13 +114,21 @@ class Unit:
         self.rows: list[OutboxRow] = []
         self.timers_set = False
         self.nudged: set[str] = set()
-        self.db, self.session, self._source = db, session, source
+        self._db, self._session, self._source = db, session, source
         self._known: dict[tuple[type[Document], str], Document | None] = {}
         self._dirty: dict[tuple[type[Document], str], Document] = {}
         self._deleted: dict[tuple[type[Document], str], Document] = {}
         self._said: list[tuple[Event, str, dict[str, str], list[str]]] = []
         self._letters: list[OutboxRow] = []
         self._timers: dict[str, Timer | None] = {}
+
+    @property
+    def db(self) -> Database:
+        return self._db
+
+    @property
+    def session(self) -> AsyncClientSession | None:
+        return self._session
 
     # --- reading -------------------------------------------------------------------------------------------------
 
@@ -136,8 +144,7 @@ class Unit:
         wanted = [id for id in dict.fromkeys(ids) if (kind, id) not in self._known]
         if not wanted:
             return
-        rows = self.db[kind.collection].find({"_id": {"$in": wanted}}, session=self.session)
-        async for row in rows:
+        for row in await self.with_ids(kind, wanted):
             document = kind.from_mongo(row)
             self._known[kind, document.id] = document
         for id in wanted:
@@ -153,17 +160,12 @@ class Unit:
         skip: int = 0,
     ) -> list[D]:
         """Documents that match a MongoDB query; what this unit saved before is seen."""
-        if any(k is kind for k, _ in (*self._dirty, *self._deleted)):
-            await self._write_documents()
-        cursor = self.db[kind.collection].find(query, session=self.session, limit=limit, skip=skip)
-        if sort:
-            cursor = cursor.sort(list(sort))
-        return [self._remember(kind, row) async for row in cursor]
+        rows = await self.matching(kind, query, sort=sort, limit=limit, skip=skip)
+        return [self._remember(kind, row) for row in rows]
 
     async def count(self, kind: type[D], query: Mapping[str, Any]) -> int:
         """How many documents match; what this unit saved before is counted."""
-        if any(k is kind for k, _ in (*self._dirty, *self._deleted)):
-            await self._write_documents()
+        await self._show(kind)
         return await self.db[kind.collection].count_documents(query, session=self.session)
 
     async def aggregate(
@@ -173,11 +175,41 @@ class Unit:
 
         `hint` names the index to go by, where MongoDB's trial of all that might serve costs more than the query.
         """
-        if any(k is kind for k, _ in (*self._dirty, *self._deleted)):
-            await self._write_documents()
+        await self._show(kind)
         more: dict[str, Any] = {} if hint is None else {"hint": hint}
         rows = await self.db[kind.collection].aggregate(list(pipeline), session=self.session, **more)
         return await rows.to_list()
+
+    async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> list[dict[str, Any]]:
+        """What MongoDB has under these ids, as it has it."""
+        return await self.db[kind.collection].find({"_id": {"$in": ids}}, session=self.session).to_list()
+
+    async def matching(
+        self,
+        kind: type[Document],
+        query: Mapping[str, Any],
+        *,
+        sort: Sequence[tuple[str, int]] = (),
+        limit: int = 0,
+        skip: int = 0,
+    ) -> list[dict[str, Any]]:
+        """What MongoDB finds for a query, as it has it; what this unit saved before is seen."""
+        await self._show(kind)
+        cursor = self.db[kind.collection].find(query, session=self.session, limit=limit, skip=skip)
+        return await (cursor.sort(list(sort)) if sort else cursor).to_list()
+
+    async def _show(self, kind: type[Document]) -> None:
+        """Let queries see what this unit did to documents of a kind."""
+        if self.changes(kind):
+            await self._write_documents()
+
+    def changes(self, kind: type[Document]) -> bool:
+        """Whether this unit holds changes to documents of a kind that queries would not see."""
+        return any(each is kind for each, _ in (*self._dirty, *self._deleted))
+
+    def has_read(self, kind: type[Document], id: str) -> bool:
+        """Whether this unit knows what stands under an id, or that nothing does."""
+        return (kind, id) in self._known
 
     def _remember(self, kind: type[D], row: Mapping[str, Any]) -> D:
         known = self._known.get((kind, row["_id"]))
@@ -238,6 +270,20 @@ class Unit:
     def post_letter(self, row: OutboxRow) -> None:
         """Put a raw message into the outbox: for dead letters."""
         self._letters.append(row)
+
+    def absorb(self, other: "Unit") -> set[tuple[type[Document], str]]:
+        """Do what another unit would do; returns which documents it changed."""
+        changed = {*other._dirty, *other._deleted}
+        for document in other._deleted.values():
+            self.delete(document)
+        for document in other._dirty.values():
+            self.save(document)
+        self.now = max(self.now, other.now)
+        self.nudged |= other.nudged
+        self._said += other._said
+        self._letters += other._letters
+        self._timers |= other._timers
+        return changed
 
     # --- committing ----------------------------------------------------------------------------------------------
 

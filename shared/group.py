@@ -1,0 +1,239 @@
+"""Commands that arrive together commit together: one transaction, and one question for what many of them ask.
+
+    group          one transaction's unit; it reads for its members, and writes what they leave
+    member         the unit of one command: it keeps to itself what it writes, and leaves it only when it is through
+
+Members run at the same time on the group's snapshot. One that is refused leaves nothing. One that read what another
+has changed runs again, on top of it, so that the outcome is that of one after the other. Whoever cannot share a
+transaction (it works on the database by itself, or asks for what it has just written), and everybody whose group met
+another transaction, goes on alone (Gray and Reuter, Transaction Processing, 9.4.7: group commit).
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from typing import Any, NoReturn, TypeVar
+
+from pymongo.errors import PyMongoError
+
+from shared.telemetry import METRICS
+from shared.unit import Document, Stale, Unit
+
+T = TypeVar("T")
+
+Work = Callable[[Unit], Awaitable[Any]]
+Rows = list[dict[str, Any]]
+
+MEMBERS_AT_MOST = 32
+GROUPS_AT_ONCE = 2
+
+
+class Alone(Exception):
+    """This command cannot share a transaction."""
+
+
+class InTheWay(Exception):
+    """Another transaction was in the way of this one, which has left nothing. `reason` says how."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+class Group:
+    """One transaction: what its members read of it, and what they leave to it."""
+
+    def __init__(self, unit: Unit) -> None:
+        self.unit = unit
+        self.changed: set[tuple[type[Document], str]] = set()
+        self._line = asyncio.Lock()
+        self._wanted: dict[type[Document], set[str]] = defaultdict(set)
+        self._rows: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
+        self._found: dict[str, Rows] = {}
+
+    async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> Rows:
+        """The rows under these ids; what members ask at the same time is one question."""
+        self._wanted[kind].update(id for id in ids if (kind, id) not in self._rows and (kind, id) not in self.changed)
+        await asyncio.sleep(0)
+        async with self._line:  # a transaction does one thing at a time
+            if wanted := self._wanted.pop(kind, None):
+                rows = {row["_id"]: row for row in await self.unit.with_ids(kind, list(wanted))}
+                self._rows |= {(kind, id): rows.get(id) for id in wanted}
+        return [row for id in ids if (row := await self._row(kind, id))]
+
+    async def _row(self, kind: type[Document], id: str) -> dict[str, Any] | None:
+        if (kind, id) in self.changed:
+            document = await self.unit.get(kind, id)
+            return document.to_mongo() if document else None
+        return self._rows[kind, id]
+
+    async def matching(self, kind: type[Document], query: Mapping[str, Any], options: Mapping[str, Any]) -> Rows:
+        """What a query finds; asked once when many ask the same."""
+        key = repr((kind, query, options))
+        async with self._line:
+            if key not in self._found:
+                self._found[key] = await self.unit.matching(kind, query, **options)
+        return self._found[key]
+
+    async def ask(self, question: Callable[[Unit], Awaitable[T]]) -> T:
+        """Any other question to the group's own unit."""
+        async with self._line:
+            return await question(self.unit)
+
+    def take(self, member: "Member") -> None:
+        """What a member did is the group's from now on."""
+        changed = self.unit.absorb(member)
+        self.changed |= changed
+        if changed:
+            self._found.clear()
+
+
+class Member(Unit):
+    """The unit of one command among others."""
+
+    def __init__(self, group: Group, *, source: str) -> None:
+        super().__init__(group.unit.db, None, source=source)
+        self._group = group
+        self._asked: set[type[Document]] = set()
+
+    @property
+    def db(self) -> NoReturn:
+        raise Alone
+
+    @property
+    def session(self) -> NoReturn:
+        raise Alone
+
+    async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> Rows:
+        return await self._group.with_ids(kind, ids)
+
+    async def matching(self, kind: type[Document], query: Mapping[str, Any], **options: Any) -> Rows:
+        await self._show(kind)
+        return await self._group.matching(kind, query, options)
+
+    async def count(self, kind: type[Document], query: Mapping[str, Any]) -> int:
+        await self._show(kind)
+        return await self._group.ask(lambda unit: unit.count(kind, query))
+
+    async def aggregate(
+        self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]], *, hint: str | None = None
+    ) -> Rows:
+        await self._show(kind)
+        return await self._group.ask(lambda unit: unit.aggregate(kind, pipeline, hint=hint))
+
+    async def _show(self, kind: type[Document]) -> None:
+        self._asked.add(kind)
+        if self.changes(kind):
+            raise Alone
+
+    @property
+    def outdated(self) -> bool:
+        """Whether another member has changed what this one went by."""
+        changed = self._group.changed
+        return any(self.has_read(*each) or each[0] in self._asked for each in changed)
+
+
+@dataclass
+class Command:
+    """Work that waits, and whoever waits for it. It runs in the context in which it was given."""
+
+    work: Work
+    done: asyncio.Future[Any]
+    context: Context = field(default_factory=copy_context)
+
+    async def run_in(self, group: Group, source: str) -> tuple[Member, Any]:
+        member = Member(group, source=source)
+        return member, await asyncio.create_task(_plainly(self.work(member)), context=self.context)
+
+
+async def _plainly(work: Awaitable[Any]) -> Any:
+    return await work
+
+
+class Groups:
+    """Runs commands in groups: one at once when nobody else is there, and otherwise with those that came meanwhile.
+
+    `transaction` runs something in a unit and commits it, once; it raises `InTheWay` when that left nothing because of
+    another transaction. `alone` does it until nobody is in the way.
+    """
+
+    def __init__(
+        self,
+        transaction: Callable[[Work], Awaitable[Any]],
+        alone: Callable[[Work], Awaitable[Any]],
+        *,
+        source: str,
+    ) -> None:
+        self._transaction, self._alone, self._source = transaction, alone, source
+        self._waiting: deque[Command] = deque()
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self, work: Callable[[Unit], Awaitable[T]]) -> T:
+        """Run a command's work and commit it. Raises what `work` raises, and what `alone` does."""
+        command = Command(work, asyncio.get_running_loop().create_future())
+        self._waiting.append(command)
+        self._next()
+        try:
+            result: T = await command.done
+        except Alone:
+            result = await self._alone(work)
+        return result
+
+    def _next(self) -> None:
+        if self._waiting and len(self._running) < GROUPS_AT_ONCE:
+            commands = [self._waiting.popleft() for _ in range(min(len(self._waiting), MEMBERS_AT_MOST))]
+            task = asyncio.create_task(self._go(commands), context=Context())
+            self._running.add(task)
+            task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._next()
+
+    async def _go(self, commands: Sequence[Command]) -> None:
+        outcomes: list[Any] = []
+
+        async def together(unit: Unit) -> None:
+            nonlocal outcomes
+            outcomes = await self._together(Group(unit), commands)
+
+        try:
+            await self._transaction(together)
+            METRICS.group.labels(self._source).observe(len(commands))
+        except InTheWay:
+            outcomes = [Alone() for _ in commands]
+        except Exception as error:  # noqa: BLE001 - each of those who wait is told
+            outcomes = [error for _ in commands]
+        except BaseException:
+            for command in commands:
+                command.done.cancel()
+            raise
+        for command, outcome in zip(commands, outcomes, strict=True):
+            if command.done.done():
+                continue
+            if isinstance(outcome, BaseException):
+                command.done.set_exception(outcome)
+            else:
+                command.done.set_result(outcome)
+
+    async def _together(self, group: Group, commands: Sequence[Command]) -> list[Any]:
+        """What came of each: its result, or its error."""
+        first = await asyncio.gather(
+            *(command.run_in(group, self._source) for command in commands), return_exceptions=True
+        )
+        outcomes = []
+        for command, outcome in zip(commands, first, strict=True):
+            if not isinstance(outcome, BaseException) and outcome[0].outdated:
+                try:
+                    outcome = await command.run_in(group, self._source)
+                except Exception as error:  # noqa: BLE001 - it is told to whoever gave the command
+                    outcome = error
+            if isinstance(outcome, Stale | PyMongoError) or not isinstance(outcome, Exception | tuple):
+                raise outcome
+            if isinstance(outcome, tuple):
+                member, outcome = outcome
+                group.take(member)
+            outcomes.append(outcome)
+        return outcomes

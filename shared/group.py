@@ -27,7 +27,9 @@ Work = Callable[[Unit], Awaitable[Any]]
 Rows = list[dict[str, Any]]
 
 MEMBERS_AT_MOST = 32
-GROUPS_AT_ONCE = 2
+COMPANY, DELAY_SECONDS = 3, 0.002
+"""Where so many came together just now, more are on their way: a moment is waited for them, and nobody waits alone
+(PostgreSQL's commit_siblings and commit_delay)."""
 
 
 class Alone(Exception):
@@ -42,6 +44,14 @@ class InTheWay(Exception):
         self.reason = reason
 
 
+@dataclass
+class Alike:
+    """Queries that differ in one field's value: the values asked for, and what was found for each."""
+
+    wanted: set[str] = field(default_factory=set)
+    found: dict[str, Rows] = field(default_factory=dict)
+
+
 class Group:
     """One transaction: what its members read of it, and what they leave to it."""
 
@@ -51,7 +61,7 @@ class Group:
         self._line = asyncio.Lock()
         self._wanted: dict[type[Document], set[str]] = defaultdict(set)
         self._rows: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
-        self._found: dict[str, Rows] = {}
+        self._asked: dict[str, Alike] = defaultdict(Alike)
 
     async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> Rows:
         """The rows under these ids; what members ask at the same time is one question."""
@@ -70,12 +80,21 @@ class Group:
         return self._rows[kind, id]
 
     async def matching(self, kind: type[Document], query: Mapping[str, Any], options: Mapping[str, Any]) -> Rows:
-        """What a query finds; asked once when many ask the same."""
-        key = repr((kind, query, options))
+        """What a query finds; one question for those that are the same, or differ in one field's value only."""
+        varies = None if options.get("limit") or options.get("skip") else _varying(query)
+        value: str = query[varies] if varies else ""
+        rest = {name: wanted for name, wanted in query.items() if name != varies}
+        alike = self._asked[repr((kind, varies, rest, options))]
+        if value not in alike.found:
+            alike.wanted.add(value)
+        await asyncio.sleep(0)
         async with self._line:
-            if key not in self._found:
-                self._found[key] = await self.unit.matching(kind, query, **options)
-        return self._found[key]
+            if wanted := alike.wanted:
+                alike.wanted = set()
+                among = {varies: {"$in": sorted(wanted)}} if varies else {}
+                rows = await self.unit.matching(kind, rest | among, **options)
+                alike.found |= {each: [row for row in rows if _is(row, varies, each)] for each in wanted}
+        return alike.found[value]
 
     async def ask(self, question: Callable[[Unit], Awaitable[T]]) -> T:
         """Any other question to the group's own unit."""
@@ -87,7 +106,7 @@ class Group:
         changed = self.unit.absorb(member)
         self.changed |= changed
         if changed:
-            self._found.clear()
+            self._asked.clear()
 
 
 class Member(Unit):
@@ -168,7 +187,8 @@ class Groups:
     ) -> None:
         self._transaction, self._alone, self._source = transaction, alone, source
         self._waiting: deque[Command] = deque()
-        self._running: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._last = 0
 
     async def run(self, work: Callable[[Unit], Awaitable[T]]) -> T:
         """Run a command's work and commit it. Raises what `work` raises, and what `alone` does."""
@@ -182,15 +202,20 @@ class Groups:
         return result
 
     def _next(self) -> None:
-        if self._waiting and len(self._running) < GROUPS_AT_ONCE:
-            commands = [self._waiting.popleft() for _ in range(min(len(self._waiting), MEMBERS_AT_MOST))]
-            task = asyncio.create_task(self._go(commands), context=Context())
-            self._running.add(task)
-            task.add_done_callback(self._over)
+        if self._waiting and not self._task:
+            self._task = asyncio.create_task(self._next_group(), context=Context())
+            self._task.add_done_callback(self._over)
 
     def _over(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        self._task = None
         self._next()
+
+    async def _next_group(self) -> None:
+        if self._last >= COMPANY:
+            await asyncio.sleep(DELAY_SECONDS)
+        commands = [self._waiting.popleft() for _ in range(min(len(self._waiting), MEMBERS_AT_MOST))]
+        self._last = len(commands)
+        await self._go(commands)
 
     async def _go(self, commands: Sequence[Command]) -> None:
         outcomes: list[Any] = []
@@ -203,6 +228,7 @@ class Groups:
             await self._transaction(together)
             METRICS.group.labels(self._source).observe(len(commands))
         except InTheWay:
+            METRICS.unit_retries.labels(self._source).inc()
             outcomes = [Alone() for _ in commands]
         except Exception as error:  # noqa: BLE001 - each of those who wait is told
             outcomes = [error for _ in commands]
@@ -237,3 +263,16 @@ class Groups:
                 group.take(member)
             outcomes.append(outcome)
         return outcomes
+
+
+def _varying(query: Mapping[str, Any]) -> str | None:
+    """The first field of a query whose value is a text to be met: queries alike but for it can be asked as one."""
+    return next(
+        (name for name, value in query.items() if isinstance(value, str) and name[0] != "$" and "." not in name), None
+    )
+
+
+def _is(row: Mapping[str, Any], field: str | None, value: str) -> bool:
+    """Whether a row has this value, or a list that holds it, as MongoDB compares (no field: every row)."""
+    found = row.get(field) if field else value
+    return found == value or (isinstance(found, list) and value in found)

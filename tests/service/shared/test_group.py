@@ -1,0 +1,197 @@
+"""Commands that commit together: each gets what it would have got alone, and one that is refused leaves nothing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from shared.audit import audit
+from shared.problems import Conflict, Text
+from shared.store import Store
+from shared.testing import Harness
+from shared.unit import Unit
+from tests.ledger import Count, filled
+
+REFUSED = Text("Refused.", "拒绝。")
+
+Work = Callable[[Unit], Awaitable[int]]
+
+
+@pytest.fixture
+def store(ledger: Harness) -> Store:
+    return ledger.runtime.store
+
+
+@pytest.fixture
+def commits(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many events each transaction said."""
+    seen: list[int] = []
+    usual = store.after_commit
+
+    def committed(unit: Unit) -> None:
+        seen.append(len(unit.rows))
+        usual(unit)
+
+    monkeypatch.setattr(store, "after_commit", committed)
+    return seen
+
+
+def adding(id: str, amount: int = 1, *, refuse: bool = False) -> Work:
+    async def work(unit: Unit) -> int:
+        found = await unit.get(Count, id) or Count(id=id)
+        found.heard += amount
+        unit.save(found)
+        unit.publish(filled(id, found.heard))
+        if refuse:
+            raise Conflict("refused-here", REFUSED)
+        return found.heard
+
+    return work
+
+
+async def together(store: Store, *works: Work) -> list[int | BaseException]:
+    """The outcomes of these commands, behind one that has the transaction to itself while they come."""
+    begun = asyncio.Event()
+
+    async def first(unit: Unit) -> int:
+        begun.set()
+        await asyncio.sleep(0.05)
+        return 0
+
+    leader = asyncio.create_task(store.command(first))
+    await begun.wait()
+    outcomes = await asyncio.gather(*(store.command(work) for work in works), return_exceptions=True)
+    await leader
+    return outcomes
+
+
+async def heard(store: Store, id: str) -> int:
+    found = await store.reading().get(Count, id)
+    return found.heard if found else 0
+
+
+async def test_what_comes_together_is_one_transaction(store: Store, commits: list[int]) -> None:
+    assert await together(store, *(adding(f"g{n}", n) for n in range(20))) == list(range(20))
+    assert commits == [0, 20]
+    assert [await heard(store, f"g{n}") for n in range(20)] == list(range(20))
+
+
+async def test_one_that_is_refused_leaves_nothing_and_the_others_all(
+    ledger: Harness, store: Store, commits: list[int]
+) -> None:
+    outcomes = await together(store, adding("a"), adding("b", refuse=True), adding("c"))
+    assert outcomes[0] == outcomes[2] == 1
+    assert isinstance(outcomes[1], Conflict)
+    assert (await heard(store, "a"), await heard(store, "b"), await heard(store, "c")) == (1, 0, 1)
+    assert {event.gig_id for event in await ledger.published()} == {"a", "c"}
+    assert commits == [0, 2]
+
+
+async def test_those_that_change_the_same_do_so_one_after_the_other(
+    ledger: Harness, store: Store, commits: list[int]
+) -> None:
+    works = [adding("g", refuse=n == 3) for n in range(10)]
+    outcomes = await together(store, *works)
+    assert [outcome for outcome in outcomes if isinstance(outcome, int)] == list(range(1, 10))
+    assert await heard(store, "g") == 9
+    assert [event.placed for event in await ledger.published()] == list(range(1, 10))
+    assert commits == [0, 9]
+
+
+async def test_a_count_or_a_query_that_another_has_changed_is_asked_again(store: Store, commits: list[int]) -> None:
+    async def at_most_three(unit: Unit) -> int:
+        there = await unit.count(Count, {}), len(await unit.find(Count, {"rung": 0}))
+        if there[0] >= 3:
+            raise Conflict("full", REFUSED)
+        unit.save(Count(id=f"g{there[0]}"))
+        return there[0] + there[1]
+
+    outcomes = await together(store, *(at_most_three for _ in range(5)))
+    assert [outcome for outcome in outcomes if isinstance(outcome, int)] == [0, 2, 4]
+    assert await store.reading().count(Count, {}) == 3
+    assert len(commits) == 2
+
+
+async def test_queries_alike_find_what_each_asked_for(store: Store) -> None:
+    def set_up(id: str, rung: int) -> Work:
+        async def work(unit: Unit) -> int:
+            unit.save(Count(id=id, rung=rung))
+            return rung
+
+        return work
+
+    async def of(unit: Unit, id: str) -> list[str]:
+        return [each.id for each in await unit.find(Count, {"_id": id, "rung": 1})]
+
+    def asking(id: str) -> Callable[[Unit], Awaitable[list[str]]]:
+        return lambda unit: of(unit, id)
+
+    await together(store, set_up("a", 1), set_up("b", 1), set_up("c", 2))
+    found = await asyncio.gather(*(store.command(asking(id)) for id in ("x", "a", "b", "a", "c", "d")))
+    assert found == [[], ["a"], ["b"], ["a"], [], []]
+
+
+async def test_one_that_works_on_the_database_by_itself_goes_alone(store: Store, commits: list[int]) -> None:
+    async def audited(unit: Unit) -> int:
+        await audit(unit, "operator", "looked", at="g")
+        return 7
+
+    assert await together(store, adding("a"), audited, adding("b")) == [1, 7, 1]
+    assert await store.db["_audit"].count_documents({"by": "operator"}) == 1
+    assert commits == [0, 2, 0]
+
+
+async def test_one_that_asks_for_what_it_has_just_written_finds_it(store: Store) -> None:
+    async def looks(unit: Unit) -> int:
+        unit.save(Count(id="mine", rung=5))
+        return len(await unit.find(Count, {"rung": 5}))
+
+    assert await together(store, adding("a"), looks) == [1, 1]
+    assert await heard(store, "a") == 1
+
+
+async def test_another_transaction_in_the_way_costs_nobody_anything(store: Store) -> None:
+    """Whoever wrote last wins nothing: all of a group goes again, each alone."""
+
+    async def meddle(unit: Unit) -> int:
+        found = await unit.get(Count, "g") or Count(id="g")
+        if not met:
+            met.append(1)
+            await store.transact(adding("g", 100))
+        found.heard += 1
+        unit.save(found)
+        return found.heard
+
+    met: list[int] = []
+    await store.transact(adding("g"))
+    outcomes = await together(store, adding("a"), meddle, adding("b"))
+    assert outcomes == [1, 102, 1]
+    assert (await heard(store, "a"), await heard(store, "b"), await heard(store, "g")) == (1, 1, 102)
+
+
+async def test_an_error_of_one_is_not_the_others(store: Store) -> None:
+    async def broken(unit: Unit) -> int:
+        unit.save(Count(id="broken"))
+        raise RuntimeError("a bug")
+
+    outcomes = await together(store, adding("a"), broken, adding("b"))
+    assert isinstance(outcomes[1], RuntimeError)
+    assert (outcomes[0], outcomes[2]) == (1, 1)
+    assert await store.reading().get(Count, "broken") is None
+
+
+async def test_each_says_its_events_in_its_own_trace(ledger: Harness, store: Store) -> None:
+    tracer = TracerProvider().get_tracer("test")
+
+    async def traced(n: int) -> str:
+        with tracer.start_as_current_span(f"command {n}") as span:
+            await store.command(adding(f"g{n}"))
+            return f"{span.get_span_context().trace_id:032x}"
+
+    traces = await asyncio.gather(*(traced(n) for n in range(6)))
+    rows = await store.db["_outbox"].find({}).to_list()
+    said = {row["stream"].rpartition(":")[2]: row["headers"]["traceparent"].split("-")[1] for row in rows}
+    assert said == {f"g{n}": traces[n] for n in range(6)}
+    assert not trace.get_current_span().get_span_context().is_valid

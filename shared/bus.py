@@ -25,7 +25,7 @@ from faststream.security import BaseSecurity
 from pymongo.errors import PyMongoError
 
 from shared.certificates import Certificates
-from shared.delivery import Delivery, Fenced, Letter
+from shared.delivery import Delivery, Fenced, Letter, NotTogether
 from shared.faults import fault_point
 from shared.fuse import Fuse
 from shared.reactions import Reactions
@@ -218,7 +218,10 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         async with self._busy:
             if self._stopping:  # FastStream hands over what it has fetched until it is stopped itself
                 return
-            await asyncio.gather(*(self._until_done(place, letters, generation) for place, letters in batches.items()))
+            if not await self._together(batches, generation):
+                await asyncio.gather(
+                    *(self._until_done(place, letters, generation) for place, letters in batches.items())
+                )
         await self._while_blown(generation)
 
     async def _while_blown(self, generation: int) -> None:
@@ -250,6 +253,28 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
                 self.waits_for = "database"
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 10.0)
+
+    async def _together(self, batches: dict[TopicPartition, list[Letter]], generation: int) -> bool:
+        """Handle what came of several partitions in one transaction, if all is as usual; whether that was done."""
+        if len(batches) < 2 or generation != self._generation:
+            return False
+        wanted: dict[str, tuple[int, list[Letter]]] = {}
+        places: dict[str, TopicPartition] = {}
+        for place, letters in batches.items():
+            at = self._next.get(place)
+            fresh = [letter for letter in letters if at is not None and letter.offset >= at]
+            if at is None or not fresh or fresh[0].offset > at:
+                return False
+            wanted[self._fence(place)], places[self._fence(place)] = (at, fresh), place
+        self._progress = time.monotonic()
+        try:
+            ends = await self._delivery.deliver_together(wanted)
+        except (NotTogether, DatabaseDown, PyMongoError):
+            return False
+        for fence, end in ends.items():
+            if generation == self._generation:
+                self._next[places[fence]] = end
+        return True
 
     async def _handle(self, place: TopicPartition, letters: list[Letter]) -> None:
         generation = self._generation

@@ -137,6 +137,10 @@ class NotCommitted(Exception):
     """The transaction itself failed, not one of its handlers: which letter is to blame shows when there are fewer."""
 
 
+class NotTogether(Exception):
+    """Batches of several partitions do not go in one transaction."""
+
+
 class TooMany(NotCommitted):
     """The letters together take longer than a transaction may; none is to blame."""
 
@@ -190,25 +194,43 @@ class Delivery:
                 self._at_once = min(AT_ONCE, self._at_once + max(1, self._at_once // GROWTH))
         return at
 
+    async def deliver_together(self, batches: Mapping[str, tuple[int, Sequence[Letter]]]) -> dict[str, int]:
+        """Handle letters of several partitions in one transaction; the next offset of each.
+
+        One after another they would take as many transactions, and at a time they would be in each other's way where
+        they are about the same people. Raises `NotTogether` when that cannot be: then each is delivered by itself.
+        """
+        if sum(len(letters) for _, letters in batches.values()) > self._at_once:
+            raise NotTogether
+        try:
+            return await self._transact(batches)
+        except (NotCommitted, Fenced):
+            raise NotTogether from None
+
     async def _deliver(self, fence: str, expected: int, letters: Sequence[Letter]) -> int:
         """The same, halving the letters while their transaction fails; `TooMany` when only its length is wrong."""
-        events, aside = self._read_all(letters)
-        end = letters[-1].offset + 1
-
-        async def batch(unit: Unit) -> Outcome:
-            await self._move_fence(unit, fence, expected, end)
-            outcome = await self._handle(unit, letters, events, aside, await self._blocked(unit, letters))
-            await self._set_aside(unit, outcome.aside)
-            return outcome
-
         try:
-            outcome = await self._decide(batch, letters, aside)
+            return (await self._transact({fence: (expected, letters)}))[fence]
         except TooMany:
             raise
         except NotCommitted:
             middle = len(letters) // 2
             between = await self._deliver(fence, expected, letters[:middle])
             return await self._deliver(fence, between, letters[middle:])
+
+    async def _transact(self, batches: Mapping[str, tuple[int, Sequence[Letter]]]) -> dict[str, int]:
+        """Handle letters, by their partition's fence and the offset where it stands, in one transaction."""
+        letters = [letter for _, own in batches.values() for letter in own]
+        events, aside = self._read_all(letters)
+        ends = {fence: own[-1].offset + 1 for fence, (_, own) in batches.items()}
+
+        async def batch(unit: Unit) -> Outcome:
+            await self._move_fences(unit, {fence: (at, ends[fence]) for fence, (at, _) in batches.items()})
+            outcome = await self._handle(unit, letters, events, aside, await self._blocked(unit, letters))
+            await self._set_aside(unit, outcome.aside)
+            return outcome
+
+        outcome = await self._decide(batch, letters, aside)
         METRICS.batch_size.labels(self._service).observe(len(letters))
         METRICS.repeated.labels(self._service).inc(len(outcome.repeated))
         for type_, times in Counter(letter.headers["ce_type"] for letter in outcome.handled).items():
@@ -216,7 +238,7 @@ class Delivery:
         for _, why in outcome.aside:
             METRICS.dead.labels(self._service, why.kind).inc()
         self.on_outcome(sum(why.kind != "parked" for _, why in outcome.aside), len(outcome.handled))
-        return end
+        return ends
 
     async def _decide(
         self, work: Callable[[Unit], Awaitable[T]], letters: Sequence[Letter], aside: dict[str, Aside]
@@ -287,13 +309,18 @@ class Delivery:
             where = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
             raise Unreadable(f"body is no {type_}: {where[:500]}") from None
 
-    async def _move_fence(self, unit: Unit, fence: str, expected: int, end: int) -> None:
-        moved = await unit.db["_fences"].update_one(
-            {"_id": fence, "next": expected}, {"$set": {"next": end}}, session=unit.session
+    async def _move_fences(self, unit: Unit, moves: Mapping[str, tuple[int, int]]) -> None:
+        """Take partitions from one offset to another. Raises `Fenced` when one is elsewhere by now."""
+        fences = unit.db["_fences"]
+        moved = await fences.bulk_write(
+            [UpdateOne({"_id": fence, "next": at}, {"$set": {"next": end}}) for fence, (at, end) in moves.items()],
+            ordered=False,
+            session=unit.session,
         )
-        if not moved.matched_count:
-            found = await unit.db["_fences"].find_one({"_id": fence}, session=unit.session)
-            raise Fenced(found["next"] if found else 0)
+        if moved.matched_count < len(moves):
+            rows = fences.find({"_id": {"$in": list(moves)}}, session=unit.session)
+            found = dict.fromkeys(moves, 0) | {row["_id"]: row["next"] async for row in rows}
+            raise Fenced(next(found[fence] for fence, (_, end) in moves.items() if found[fence] != end))
 
     async def _blocked(self, unit: Unit, letters: Sequence[Letter]) -> set[str]:
         """The streams of these letters in which an earlier letter waits; most of the time there are none at all."""

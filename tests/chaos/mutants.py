@@ -48,7 +48,7 @@ MUTANTS = (
     ),
     Mutant(
         "fence",
-        (("shared/delivery.py", '{"_id": fence, "next": expected}, {"$set"', '{"_id": fence}, {"$set"'),),
+        (("shared/delivery.py", '{"_id": fence, "next": at}, {"$set"', '{"_id": fence}, {"$set"'),),
     ),
     Mutant(
         "unique seat",

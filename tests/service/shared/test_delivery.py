@@ -9,7 +9,7 @@ import pytest
 
 from shared import clock
 from shared.contracts.posting import GigReopened
-from shared.delivery import Fenced, Letter, TooMany
+from shared.delivery import Fenced, Letter, NotTogether, TooMany
 from shared.testing import Harness
 from shared.unit import Unit, outbox_row
 from tests.ledger import Count, Mood, filled
@@ -22,9 +22,9 @@ async def heard(ledger: Harness, gig: str) -> int:
     return found.heard if found else 0
 
 
-def letters(*events: Any, first: int = 0) -> list[Letter]:
+def letters(*events: Any, first: int = 0, partition: int = 0) -> list[Letter]:
     rows = [outbox_row(event, clock.new_id(), 1, "test", clock.now(), {}) for event in events]
-    return [Letter(TOPIC, 0, first + n, row.key, row.headers, row.body) for n, row in enumerate(rows)]
+    return [Letter(TOPIC, partition, first + n, row.key, row.headers, row.body) for n, row in enumerate(rows)]
 
 
 async def test_a_batch_is_handled_in_order(ledger: Harness) -> None:
@@ -68,10 +68,45 @@ async def test_of_three_processes_at_one_offset_one_acts(ledger: Harness) -> Non
 async def test_without_the_fence_a_zombie_would_act(ledger: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     async def open_gate(*_: Any) -> None: ...
 
-    monkeypatch.setattr(ledger.runtime.delivery, "_move_fence", open_gate)
+    monkeypatch.setattr(ledger.runtime.delivery, "_move_fences", open_gate)
     for _ in range(2):
         await ledger.runtime.delivery.deliver("ledger:posting.gig:0", 0, letters(filled("g")))
     assert await heard(ledger, "g") == 2
+
+
+async def test_what_comes_of_several_partitions_is_one_transaction(
+    ledger: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = ledger.runtime.delivery
+    commits: list[Unit] = []
+    monkeypatch.setattr(ledger.runtime.store, "after_commit", commits.append)
+    fences = ["ledger:posting.gig:0", "ledger:posting.gig:1"]
+    for fence in fences:
+        await delivery.fence(fence)
+    ends = await delivery.deliver_together(
+        {fences[0]: (0, letters(filled("g"), filled("h"))), fences[1]: (0, letters(filled("g"), partition=1))}
+    )
+    assert ends == dict(zip(fences, (2, 1), strict=True))
+    assert (await heard(ledger, "g"), await heard(ledger, "h"), len(commits)) == (2, 1, 1)
+    assert [await delivery.fence(fence) for fence in fences] == [2, 1]
+
+
+@pytest.mark.parametrize("wrong", ["fenced", "too large"])
+async def test_partitions_of_which_one_is_not_as_usual_are_left_to_be_done_each_by_itself(
+    ledger: Harness, wrong: str
+) -> None:
+    delivery = ledger.runtime.delivery
+    fences = ["ledger:posting.gig:0", "ledger:posting.gig:1"]
+    for fence in fences:
+        await delivery.fence(fence)
+    if wrong == "fenced":
+        await delivery.deliver(fences[1], 0, letters(filled("x")))
+    other = filled("g" if wrong == "fenced" else "huge")
+    batches = {fences[0]: (0, letters(filled("f"))), fences[1]: (0, letters(other, partition=1))}
+    with pytest.raises(NotTogether):
+        await delivery.deliver_together(batches)
+    assert (await heard(ledger, "f"), await heard(ledger, other.gig_id)) == (0, 0)
+    assert await delivery.fence(fences[0]) == 0
 
 
 async def test_a_zombie_is_told_where_the_partition_is(ledger: Harness) -> None:

@@ -45,6 +45,9 @@ TOPICS = (GigPosted.topic, WorkerCheckedIn.topic)
 CHUNK = 200
 """Offers of one unit: a transaction stays far below a thousand documents."""
 
+FEW = 50
+"""So many offers are no work to share out."""
+
 LANES = 2
 """So many units write a window's offers at a time."""
 
@@ -107,9 +110,8 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
     made: list[tuple[Offer, Placement | None]] = []
     if wanted:
         kept = record.of(seen, inputs, district, as_used, seed, reading.now)
-        await db.transact(partial(_keep, kept=kept))
         make = partial(_make, tracer=tracer, district=district, rules=rules, kept=kept)
-        made = await _made(db, make, wanted)
+        made = await _made(db, make, wanted, kept)
     for offer, placement in made:
         if offer.first:
             METRICS.time_to_offer.labels(district).observe(offer.delay_ms / 1000, exemplar(offer.trace))
@@ -144,6 +146,8 @@ async def _end(unit: Unit, *, ids: Sequence[str]) -> int:
 
 async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, ExpiryReason]:
     """Which of these open offers can no longer stand, and why."""
+    if not offers:
+        return {}
     gigs = await store.gigs(unit, {offer.gig_id for offer in offers})
     seats = await store.seats_open(unit, gigs)
     present = await store.present(unit, [offer.presence_id for offer in offers])
@@ -222,9 +226,20 @@ async def _keep(unit: Unit, *, kept: Window) -> None:
     unit.save(kept.model_copy())  # the unit may run again, and a saved document is no new one any more
 
 
-async def _made(db: Store, make: Make, proposals: Sequence[Proposal]) -> list[tuple[Offer, Placement | None]]:
-    """Make offers in chunks, in two lanes, so that the database works on one while the next is written. All of a gig's
-    are in one lane: two units that change one gig at a time are one too many."""
+async def _made(
+    db: Store, make: Make, proposals: Sequence[Proposal], kept: Window
+) -> list[tuple[Offer, Placement | None]]:
+    """Keep a window's record and make its offers: a few in the unit of the record, and more in chunks, in two lanes, so
+    that the database works on one while the next is written. All of a gig's are in one lane: two units that change one
+    gig at a time are one too many."""
+    if len(proposals) <= FEW:
+
+        async def all_in_one(unit: Unit) -> list[tuple[Offer, Placement | None]]:
+            await _keep(unit, kept=kept)
+            return await make(unit, proposals=proposals)
+
+        return await db.transact(all_in_one)
+    await db.transact(partial(_keep, kept=kept))
 
     async def lane(own: Sequence[Proposal]) -> list[tuple[Offer, Placement | None]]:
         made = []
@@ -256,7 +271,7 @@ async def _make(
     offered = await store.offers_open(unit, district, gig_ids)
     refused = await store.refused_pairs(unit, gig_ids)
     blocked = await store.blocked_pairs(unit, await _employers(unit, gig_ids))
-    spare = await _spare_seats(unit, [proposal.gig_id for proposal in proposals if proposal.automatic])
+    spare = await _spare_seats(unit, [proposal.gig_id for proposal in proposals if proposal.automatic], seats)
     made: list[tuple[Offer, Placement | None]] = []
     for proposal in proposals:
         gig, waiting = await unit.get(Gig, proposal.gig_id), await unit.get(Waiting, proposal.presence_id)
@@ -315,12 +330,16 @@ def _holds(
     )
 
 
-async def _spare_seats(unit: Unit, gig_ids: Sequence[str]) -> dict[str, list[Seat]]:
-    """Open seats for those who accept automatically, in no order that others know of."""
-    spare = {}
-    for gig_id, wanted in Counter(gig_ids).items():
-        spare[gig_id] = await store.free_seats(unit, gig_id, limit=max(wanted, deals.CHOICE))
-        random.shuffle(spare[gig_id])
+async def _spare_seats(unit: Unit, gig_ids: Sequence[str], seats: Mapping[str, int]) -> dict[str, list[Seat]]:
+    """Open seats for those who accept automatically, in no order that others know of. `seats` counts them by gig."""
+    wanted = Counter(gig_ids)
+    large = {id for id in wanted if seats.get(id, 0) > deals.CHOICE}
+    spare = {id: await store.free_seats(unit, id, limit=max(wanted[id], deals.CHOICE)) for id in large}
+    spare |= {id: [] for id in wanted.keys() - large}
+    for seat in await store.all_free_seats(unit, wanted.keys() - large):
+        spare[seat.gig_id].append(seat)
+    for found in spare.values():
+        random.shuffle(found)
     return spare
 
 

@@ -391,6 +391,12 @@ async def free_seats(unit: Unit, gig_id: str, *, limit: int) -> list[Seat]:
     return await unit.find(Seat, {"gig_id": gig_id, "open": True, "until": {"$gt": unit.now}}, limit=limit)
 
 
+async def all_free_seats(unit: Unit, gig_ids: Iterable[str]) -> list[Seat]:
+    """All open seats of some gigs that may be taken now."""
+    ids = sorted(gig_ids)
+    return await unit.find(Seat, {"gig_id": {"$in": ids}, "open": True, "until": {"$gt": unit.now}}) if ids else []
+
+
 async def gathering_in(unit: Unit, district: str) -> list[Gig]:
     """Gigs of a district whose crew is not decided on."""
     return await unit.find(Gig, {"district": district, "crew": "gathering"})

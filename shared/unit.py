@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
 from opentelemetry import propagate
 from pydantic import BaseModel, ConfigDict
@@ -101,6 +101,16 @@ class Timer(BaseModel):
     trace: dict[str, str] = {}
 
 
+class Said(NamedTuple):
+    """An event that goes out when the unit commits: with its id, its moment, its trace, and what it comes after."""
+
+    event: Event
+    id: str
+    at: datetime
+    carrier: dict[str, str]
+    after: list[str]
+
+
 class Unit:
     """What a handler writes with. Without a session (HTTP reads) it only reads.
 
@@ -118,7 +128,7 @@ class Unit:
         self._known: dict[tuple[type[Document], str], Document | None] = {}
         self._dirty: dict[tuple[type[Document], str], Document] = {}
         self._deleted: dict[tuple[type[Document], str], Document] = {}
-        self._said: list[tuple[Event, str, dict[str, str], list[str]]] = []
+        self._said: list[Said] = []
         self._letters: list[OutboxRow] = []
         self._timers: dict[str, Timer | None] = {}
 
@@ -244,7 +254,7 @@ class Unit:
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         id = clock.new_id()
-        self._said.append((event, id, carrier, [f"{event.topic}:{subject}" for subject in after]))
+        self._said.append(Said(event, id, self.now, carrier, [f"{event.topic}:{subject}" for subject in after]))
         return id
 
     def set_timer(self, name: str, subject: str, due_at: datetime, **data: Any) -> None:
@@ -278,7 +288,6 @@ class Unit:
             self.delete(document)
         for document in other._dirty.values():
             self.save(document)
-        self.now = max(self.now, other.now)
         self.nudged |= other.nudged
         self._said += other._said
         self._letters += other._letters
@@ -346,14 +355,15 @@ class Unit:
         """The events said, each with its number in its aggregate's sequence (CloudEvents `sequence`, 1 to n)."""
         if not self._said:
             return []
-        more = Counter(event.stream for event, _, _, _ in self._said)
+        more = Counter(said.event.stream for said in self._said)
         known = self.db["_streams"].find({"_id": {"$in": list(more)}}, session=self.session)
         last = {row["_id"]: row["last"] async for row in known}
         await self._count_up(more, last)
         rows = []
-        for event, id, carrier, after in self._said:
-            number = last[event.stream] = last.get(event.stream, 0) + 1
-            rows.append(outbox_row(event, id, number, self._source, self.now, carrier, after))
+        for said in self._said:
+            stream = said.event.stream
+            number = last[stream] = last.get(stream, 0) + 1
+            rows.append(outbox_row(said.event, said.id, number, self._source, said.at, said.carrier, said.after))
         return rows
 
     async def _count_up(self, more: Mapping[str, int], last: Mapping[str, int]) -> None:

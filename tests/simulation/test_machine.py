@@ -36,7 +36,7 @@ def test_without_a_protection_something_is_found(mutant: Mutant, tmp_path: Path)
     copy(tmp_path)
     mutate(mutant, tmp_path)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-m", "tests.simulation", "300"]
+    command = [sys.executable, "-m", "tests.simulation", "1000"]
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 1, ended.stderr[-2_000:]
     assert ended.stdout.startswith("simulation: found: "), ended.stdout + ended.stderr[-2_000:]

@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from itertools import count
 
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
+from shared import clock
 from shared.audit import audit
 from shared.problems import Conflict, Text
 from shared.store import Store
@@ -195,3 +198,19 @@ async def test_each_says_its_events_in_its_own_trace(ledger: Harness, store: Sto
     said = {row["stream"].rpartition(":")[2]: row["headers"]["traceparent"].split("-")[1] for row in rows}
     assert said == {f"g{n}": traces[n] for n in range(6)}
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+async def test_an_event_has_the_moment_of_its_own_command(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    moments: list[datetime] = []
+    ticks = count()
+    monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 28, tzinfo=UTC) + timedelta(milliseconds=next(ticks)))
+
+    async def say(unit: Unit) -> int:
+        moments.append(unit.now)
+        unit.publish(filled("g"))
+        return 0
+
+    await together(store, say, say)
+    rows = await store.db["_outbox"].find({}, sort=[("sequence", 1)]).to_list()
+    said = [datetime.fromisoformat(row["headers"]["ce_time"]) for row in rows]
+    assert said == moments

@@ -24,7 +24,7 @@ from ops import backup, dead, evidence, fuse, lag, reconcile, record, restore
 from ops.opened import SERVICES, Misused, Opened, Refused, opened
 from ops.screen import clean, language, say, shown, table
 from shared.backlog import KINDS
-from shared.certificates import Certificates
+from shared.broker import Broker
 from shared.problems import Text
 from shared.settings import Settings
 from shared.store import Contended, DatabaseDown
@@ -275,7 +275,7 @@ async def fuse_reset(asked: argparse.Namespace, settings: Settings) -> int:
 
 async def lag_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, [asked.service] if asked.service else HEARING) as services:
-        found = await lag.lags(services.values(), settings.kafka, Certificates(settings, "ops"))
+        found = await lag.lags(services.values(), Broker.of(settings, "ops"))
     if asked.json:
         _json(found)
     else:
@@ -314,7 +314,7 @@ def _lag_row(each: lag.Lag) -> tuple[object, ...]:
 
 async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, reconcile.SERVICES) as services:
-        behind = lag.behind(await lag.lags(services.values(), settings.kafka, Certificates(settings, "ops")))
+        behind = lag.behind(await lag.lags(services.values(), Broker.of(settings, "ops")))
         report = await reconcile.reconcile(
             {name: service.store for name, service in services.items()},
             behind,
@@ -352,7 +352,7 @@ async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
 
 async def backup_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, [asked.service]) as services:
-        made = await backup.back_up(_only(services), settings.kafka, asked.folder, asked.keys)
+        made = await backup.back_up(_only(services), Broker.of(settings, "ops"), asked.folder, asked.keys)
     if asked.json:
         _json(made.model_dump(mode="json"))
         return 0
@@ -373,7 +373,7 @@ async def restore_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, [asked.service]) as services:
         done = await restore.restore(
             _only(services),
-            settings.kafka,
+            Broker.of(settings, "ops"),
             asked.folder,
             asked.keys,
             replace=asked.replace,

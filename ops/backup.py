@@ -29,6 +29,7 @@ from deploy.topics import Topic
 from deploy.topics import read as read_topics
 from ops.opened import Opened, Refused
 from shared import clock
+from shared.broker import Broker
 from shared.bus import log_bounds
 from shared.contracts import CATALOGUE
 from shared.problems import Text
@@ -93,7 +94,7 @@ def said_topics(service: str) -> list[str]:
     return [*sorted(said), f"{service}.dead"]
 
 
-async def back_up(opened: Opened, kafka: str, folder: Path, keys: Path | None) -> Manifest:
+async def back_up(opened: Opened, kafka: Broker, folder: Path, keys: Path | None) -> Manifest:
     """Write a backup to `folder`, and people's keys to another if asked to. Neither is there before it is whole.
 
     Raises `Refused` when a folder is there, or it took longer than MongoDB keeps a moment; OSError when it cannot be

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from ops.opened import Opened, Refused
 from shared.backlog import Backlog, backlog
+from shared.broker import Broker
 from shared.bus import log_bounds
-from shared.certificates import Certificates
 from shared.problems import Text
 
 NO_TOPIC = Text("Kafka has no topic {topic}: run deploy/topics.py", "Kafka 没有主题 {topic}：请先运行 deploy/topics.py")
@@ -33,7 +33,7 @@ class Lag:
     partitions: list[Partition]
 
 
-async def lags(services: Iterable[Opened], kafka: str, certificates: Certificates | None = None) -> list[Lag]:
+async def lags(services: Iterable[Opened], kafka: Broker) -> list[Lag]:
     """Raises `Refused` when a topic is not there, `ConnectionError` when Kafka does not answer.
 
     The fences are read before the ends: what is handled in between counts as lag, never as less than none.
@@ -44,7 +44,7 @@ async def lags(services: Iterable[Opened], kafka: str, certificates: Certificate
         for opened in services
     }
     topics = {topic for opened in services for topic in opened.service.reactions.topics}
-    bounds = await log_bounds(kafka, sorted(topics), certificates)
+    bounds = await log_bounds(kafka, sorted(topics))
     missing = topics - {topic for topic, _ in bounds}
     if missing:
         raise Refused(NO_TOPIC, topic=min(missing))

@@ -26,6 +26,7 @@ from ops.backup import KEYS, Manifest, rows_of, said_topics, verify
 from ops.opened import Opened, Refused
 from shared import clock
 from shared.audit import audit
+from shared.broker import Broker
 from shared.bus import log_bounds
 from shared.contracts import CATALOGUE
 from shared.delivery import Letter
@@ -91,7 +92,7 @@ class Restored:
 
 
 async def restore(
-    opened: Opened, kafka: str, folder: Path, keys: Path | None, *, replace: bool, with_gaps: bool, by: str
+    opened: Opened, kafka: Broker, folder: Path, keys: Path | None, *, replace: bool, with_gaps: bool, by: str
 ) -> Restored:
     """Put a backup in the place of a service's database and catch up with the topics. Safe to begin again.
 
@@ -127,7 +128,7 @@ async def restore(
 
 
 async def _checked(
-    opened: Opened, kafka: str, folder: Path, keys: Path | None, *, replace: bool, with_gaps: bool
+    opened: Opened, kafka: Broker, folder: Path, keys: Path | None, *, replace: bool, with_gaps: bool
 ) -> Manifest:
     manifest = Manifest.read(folder)
     for place in filter(None, (folder, keys)):
@@ -174,7 +175,7 @@ async def _load(opened: Opened, folder: Path, manifest: Manifest, keys: Path | N
 # --- what the log holds ----------------------------------------------------------------------------------------------
 
 
-async def _words(opened: Opened, kafka: str, manifest: Manifest) -> list[Word]:
+async def _words(opened: Opened, kafka: Broker, manifest: Manifest) -> list[Word]:
     """What the service said since the backup, each event once, in the order of the log's times."""
     words: dict[str, Word] = {}
     bounds = await log_bounds(kafka, said_topics(opened.name))
@@ -195,7 +196,7 @@ def _stream(topic: str, headers: Mapping[str, str]) -> str:
 # --- catching up -----------------------------------------------------------------------------------------------------
 
 
-async def _catch_up(opened: Opened, kafka: str, lost: list[Word], done: Restored) -> None:
+async def _catch_up(opened: Opened, kafka: Broker, lost: list[Word], done: Restored) -> None:
     """Hear what came since, remember what was said since, and let timers ring, all by the log's own times."""
     topics = opened.service.reactions.topics
     bounds = await log_bounds(kafka, topics)

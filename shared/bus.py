@@ -24,7 +24,7 @@ from faststream.message import AckStatus, StreamMessage
 from faststream.security import BaseSecurity
 from pymongo.errors import PyMongoError
 
-from shared.certificates import Certificates
+from shared.broker import Broker
 from shared.delivery import Delivery, Fenced, Letter, NotTogether
 from shared.faults import fault_point
 from shared.fuse import Fuse
@@ -57,14 +57,13 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
 
     def __init__(
         self,
-        kafka: str,
+        kafka: Broker,
         delivery: Delivery,
         reactions: Reactions,
         fuse: Fuse,
         *,
         service: str,
         drain_seconds: float,
-        certificates: Certificates | None = None,
     ) -> None:
         self._delivery, self._reactions, self._service = delivery, reactions, service
         self._kafka = kafka
@@ -79,10 +78,9 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         self.waits_for = ""
         self.fuse = fuse
         delivery.on_outcome = fuse.count
-        self._options = certificates.options if certificates else {}
-        context = certificates.context if certificates else None
+        context = kafka.certificates.context if kafka.certificates else None
         self.broker = KafkaBroker(
-            kafka,
+            kafka.address,
             client_id=service,
             security=BaseSecurity(ssl_context=context, use_ssl=True) if context else None,
             request_timeout_ms=REQUEST_MS,
@@ -122,7 +120,6 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         await _someone_listens(self._kafka)
         await self.fuse.look()
         self._producer = AIOKafkaProducer(
-            bootstrap_servers=self._kafka,
             client_id=self._service,
             acks="all",
             enable_idempotence=False,
@@ -130,7 +127,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             max_request_size=2 * 1024 * 1024,
             compression_type="lz4",
             request_timeout_ms=REQUEST_MS,
-            **self._options,
+            **self._kafka.options,
         )
         await self._producer.start()
         await self.broker.start()
@@ -320,6 +317,7 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
                     await self._commit()
         except TimeoutError:
             log.warning("a batch outlives the rebalance; the fence will decide")
+        self._lag_is_others()
         self._next.clear()
         self.assigned = False
 
@@ -351,6 +349,12 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
             behind += lag
         return behind
 
+    def _lag_is_others(self) -> None:
+        """Tell no lag any more of what is given away: it would stay as it was for as long as this process lives."""
+        for place in self._next:
+            with suppress(KeyError):
+                METRICS.lag.remove(self._service, place.topic, str(place.partition))
+
     async def _report_forever(self) -> None:
         while True:
             await asyncio.sleep(2)
@@ -370,9 +374,9 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
                 log.debug("kafka: offsets for lag display not committed", error=repr(error))
 
 
-async def _someone_listens(kafka: str) -> None:
+async def _someone_listens(kafka: Broker) -> None:
     """Raise OSError when no bootstrap address answers: a client that fails to start leaves its parts unclosed."""
-    for address in kafka.split(","):
+    for address in kafka.address.split(","):
         host, _, port = address.strip().rpartition(":")
         with suppress(OSError):
             _, writer = await asyncio.open_connection(host, int(port))
@@ -381,9 +385,7 @@ async def _someone_listens(kafka: str) -> None:
     raise ConnectionError(f"nobody listens at {kafka}")
 
 
-async def log_bounds(
-    kafka: str, topics: Sequence[str], certificates: Certificates | None = None
-) -> dict[tuple[str, int], tuple[int, int]]:
+async def log_bounds(kafka: Broker, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
     """The first and the next offset of each partition of those topics that are there.
 
     Raises ConnectionError when Kafka does not answer.
@@ -391,15 +393,13 @@ async def log_bounds(
     await _someone_listens(kafka)
     try:
         async with asyncio.timeout(BOUNDS_SECONDS):
-            return await _log_bounds(kafka, topics, certificates.options if certificates else {})
+            return await _log_bounds(kafka, topics)
     except (KafkaError, TimeoutError) as error:
         raise ConnectionError(str(error) or type(error).__name__) from error
 
 
-async def _log_bounds(
-    kafka: str, topics: Sequence[str], options: Mapping[str, Any]
-) -> dict[tuple[str, int], tuple[int, int]]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka, **options)
+async def _log_bounds(kafka: Broker, topics: Sequence[str]) -> dict[tuple[str, int], tuple[int, int]]:
+    admin = AIOKafkaAdminClient(**kafka.options)
     try:
         await admin.start()
         # Only names that exist are asked for: a broker may create what it is asked about.
@@ -410,7 +410,7 @@ async def _log_bounds(
     places = [TopicPartition(each["topic"], part["partition"]) for each in described for part in each["partitions"]]
     if not places:
         return {}
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, **options)
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, **kafka.options)
     try:
         await consumer.start()
         consumer.assign(places)

@@ -14,8 +14,8 @@ from pymongo import AsyncMongoClient
 from pymongo.errors import DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.uri_parser import parse_uri
 
+from shared.broker import Broker
 from shared.bus import log_bounds
-from shared.certificates import Certificates
 from shared.contracts import Event
 from shared.sealed import Sealer
 from shared.unit import Database
@@ -109,11 +109,10 @@ async def see_secret(db: Database, sealer: Sealer) -> None:
 
 
 async def see_topics(
-    kafka: str,
+    kafka: Broker,
     heard: Iterable[type[Event]],
     said: Iterable[type[Event]],
     dead: str,
-    certificates: Certificates | None = None,
 ) -> None:
     """Raises `Unfit` when no broker answers, topics are missing, or those of a district's market differ in partitions.
 
@@ -122,7 +121,7 @@ async def see_topics(
     kinds = [*heard, *said]
     wanted = {kind.topic for kind in kinds} | ({dead} if dead else set())
     try:
-        counts = Counter(topic for topic, _ in await log_bounds(kafka, sorted(wanted), certificates))
+        counts = Counter(topic for topic, _ in await log_bounds(kafka, sorted(wanted)))
     except ConnectionError as error:
         raise Unfit(f"no broker answers at {kafka}: start Kafka, or change KUAIZHAO_KAFKA ({error})") from error
     if missing := sorted(wanted - counts.keys()):

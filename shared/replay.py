@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
+from shared.broker import Broker
 from shared.bus import letter_of, log_bounds
 from shared.delivery import Letter
 
@@ -14,10 +15,10 @@ MEMBERS = 5
 """Where a described group's members stand among its fields."""
 
 
-async def members(kafka: str, group: str) -> int:
+async def members(kafka: Broker, group: str) -> int:
     """How many processes are in a consumer group now. Raises ConnectionError when Kafka does not answer."""
     await log_bounds(kafka, [])
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    admin = AIOKafkaAdminClient(**kafka.options)
     try:
         await admin.start()
         described = await admin.describe_consumer_groups([group])
@@ -27,13 +28,13 @@ async def members(kafka: str, group: str) -> int:
 
 
 async def records_between(
-    kafka: str, begins: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
+    kafka: Broker, begins: Mapping[tuple[str, int], int], ends: Mapping[tuple[str, int], int]
 ) -> AsyncIterator[tuple[datetime, Letter]]:
     """Records of several partitions, by their times, each partition in its own order; with each, its time."""
     places = [TopicPartition(*place) for place in begins if begins[place] < ends[place]]
     if not places:
         return
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(enable_auto_commit=False, auto_offset_reset="earliest", **kafka.options)
     await consumer.start()
     try:
         consumer.assign(places)

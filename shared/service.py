@@ -26,6 +26,7 @@ from pymongo.errors import PyMongoError
 from shared.admission import Admission
 from shared.auth import Keys
 from shared.backlog import KINDS, measure
+from shared.broker import Broker
 from shared.bus import Bus
 from shared.certificates import Certificates
 from shared.contracts import CATALOGUE, catalogue
@@ -66,14 +67,14 @@ class Runtime:
         self.store = Store(self.client, settings.database or service.name, source=service.name)
         self.delivery = Delivery(self.store, service.reactions, service=service.name, tracer=self.tracer)
         self.certificates = Certificates(settings, service.name)
+        self.kafka = Broker(settings.kafka, self.certificates)
         self.bus = Bus(
-            settings.kafka,
+            self.kafka,
             self.delivery,
             service.reactions,
             Fuse(self.store.db, service.name),
             service=service.name,
             drain_seconds=settings.drain_seconds,
-            certificates=self.certificates,
         )
         self.relay = Relay(self.store.db, self.bus, service=service.name, tracer=self.tracer)
         self.timers = Timers(self.store.db, self.delivery)
@@ -120,7 +121,7 @@ class Runtime:
         service, reactions = self.service, self.service.reactions
         said = [kind for type_, kind in CATALOGUE.items() if type_.startswith(f"{service.name}.")]
         dead = f"{service.name}.dead" if reactions.topics else ""
-        await see_topics(self.settings.kafka, reactions.kinds.values(), said, dead, self.certificates)
+        await see_topics(self.kafka, reactions.kinds.values(), said, dead)
         try:
             async with asyncio.timeout(JOIN_SECONDS):
                 await self.bus.start()

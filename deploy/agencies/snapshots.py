@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from deploy.topics import SNAPSHOT, read
+from shared.broker import Broker
 from shared.bus import log_bounds
 
 OFFSET = "copied_offset"
@@ -56,8 +57,8 @@ async def copy(kafka: str, topic: str) -> Copied:
         NotCopied: the copy is not provisioned.
         ConnectionError: Kafka does not answer.
     """
-    bounds = await log_bounds(kafka, [topic])
-    copied = await log_bounds(kafka, [topic + SNAPSHOT])
+    bounds = await log_bounds(Broker(kafka), [topic])
+    copied = await log_bounds(Broker(kafka), [topic + SNAPSHOT])
     if len(copied) != len(bounds) or not bounds:
         raise NotCopied(f"{topic}{SNAPSHOT} is not there with the partitions of {topic}: run `python -m deploy.topics`")
     known = await _look(kafka, topic + SNAPSHOT)
@@ -140,7 +141,7 @@ async def records_of(kafka: str, topic: str, start: Mapping[int, int]) -> AsyncI
     """A topic's records up to its present end: partition by partition from `start`, or from the beginning."""
     bounds = {
         TopicPartition(topic, partition): (max(begin, start.get(partition, begin)), end)
-        for (_, partition), (begin, end) in (await log_bounds(kafka, [topic])).items()
+        for (_, partition), (begin, end) in (await log_bounds(Broker(kafka), [topic])).items()
     }
     ends = {place: end for place, (begin, end) in bounds.items() if begin < end}
     if not ends:

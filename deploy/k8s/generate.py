@@ -80,9 +80,10 @@ def _allowed(kind: str, name: str, *operations: str, pattern: str = "literal") -
 
 
 def users(topics: Sequence[Topic], hears: Mapping[str, Sequence[str]]) -> list[Resource]:
-    """Each service's, the page's and the scaler's.
+    """Each service's, the page's, the scaler's, and that of the command `kuaizhao`.
 
     A service writes the topics that bear its name, its dead letters among them, and joins the one group that does.
+    The command reads all, for a restore, and writes nothing.
     """
     services = [
         user(
@@ -100,7 +101,12 @@ def users(topics: Sequence[Topic], hears: Mapping[str, Sequence[str]]) -> list[R
         *(_allowed("topic", name, "Describe") for name in heard),
         *(_allowed("group", name, "Describe") for name in hears),
     ]
-    return [*services, page, scaler]
+    operations = user(
+        "operations",
+        reads=[topic.name for topic in topics],
+        groups=[_allowed("group", name, "Describe") for name in hears],
+    )
+    return [*services, page, scaler, operations]
 
 
 def agency(name: str, topics: Sequence[Topic]) -> Resource:

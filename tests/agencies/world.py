@@ -24,6 +24,7 @@ from services.posting.store import Gig
 from services.rights.app import service as rights
 from services.workers.app import service as workers
 from shared import clock
+from shared.broker import Broker as At
 from shared.bus import log_bounds
 from shared.testing import Harness, harness
 from shared.unit import OutboxRow
@@ -84,7 +85,7 @@ class Broker:
 
     async def forget(self, *topics: str) -> int:
         """Delete all that stands in topics now, as retention does; how many records that were."""
-        bounds = await log_bounds(self.ours, topics)
+        bounds = await log_bounds(At(self.ours), topics)
         admin = AIOKafkaAdminClient(bootstrap_servers=self.ours)
         try:
             await admin.start()
@@ -111,7 +112,7 @@ class Broker:
 
     async def read_as(self, user: str, password: str, topic: str, *, group: str | None = None) -> list[Any]:
         """What an agency can read of a topic up to its present end. Raises what the broker refuses."""
-        bounds = await log_bounds(self.ours, [topic])
+        bounds = await log_bounds(At(self.ours), [topic])
         wanted = sum(end - begin for begin, end in bounds.values())
         found: list[Any] = []
         login = {"sasl_plain_username": user, "sasl_plain_password": password}

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from pymongo import AsyncMongoClient
 
 from deploy.topics import read
+from shared.broker import Broker
 from shared.bus import log_bounds
 from tests.chaos.faults import ECHO, POISONED
 from tests.chaos.history import History
@@ -155,7 +156,7 @@ def _slim(body: dict[str, Any], values: dict[bytes, Any]) -> dict[str, Any]:
 
 async def records(kafka: str, topics: Iterable[str], ends: dict[tuple[str, int], int]) -> Any:
     """Every record of topics, each partition in its order; `ends` is filled with where each ends."""
-    bounds = await log_bounds(kafka, list(topics))
+    bounds = await log_bounds(Broker(kafka), list(topics))
     ends |= {place: end for place, (_, end) in bounds.items()}
     # Assigned, not subscribed: a subscription is given its partitions anew when metadata change, and then waits at
     # their ends for ever.

@@ -25,6 +25,7 @@ from pymongo import AsyncMongoClient
 
 from deploy.local.process import CannotRun
 from deploy.topics import read
+from shared.broker import Broker
 from shared.bus import log_bounds
 from shared.tasks import end_tasks
 from tests.chaos.checker import Report
@@ -142,7 +143,7 @@ async def drain(stack: ChaosStack) -> float:
     began = time.monotonic()
     try:
         async with asyncio.timeout(PATIENCE):
-            ends = await log_bounds(stack.kafka, topics)
+            ends = await log_bounds(Broker(stack.kafka), topics)
             while sum([await unhandled(client[service], ends) for service in REACTING]):  # noqa: ASYNC110
                 await asyncio.sleep(0.2)
         return time.monotonic() - began

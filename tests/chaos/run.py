@@ -14,6 +14,7 @@ from pymongo import AsyncMongoClient
 
 from deploy.local.kafka_dist import Say
 from deploy.topics import read
+from shared.broker import Broker
 from shared.bus import log_bounds
 from shared.tasks import end_tasks
 from tests.chaos.checker import Report, check, judge, judge_log
@@ -260,7 +261,7 @@ async def quiesce(stack: ChaosStack) -> list[str]:
     async def still() -> list[str]:
         found = []
         soon = datetime.now(UTC) + timedelta(seconds=GRACE_SECONDS)
-        bounds = await log_bounds(stack.kafka, topics)
+        bounds = await log_bounds(Broker(stack.kafka), topics)
         if sending := await client["notify"]["deliveries"].count_documents({"state": "waiting"}):
             found.append(f"notify: {sending} messages on their way")
         if asking := await client["rights"]["covers"].count_documents({"ask": {"$ne": None}}):

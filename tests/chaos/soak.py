@@ -17,6 +17,7 @@ from pathlib import Path
 from deploy.local.kafka_dist import Say
 from deploy.local.process import CannotRun
 from deploy.topics import read
+from shared.broker import Broker
 from shared.bus import log_bounds
 from tests.chaos.__main__ import tell
 from tests.chaos.faults import Faults
@@ -40,7 +41,7 @@ def tell_now(line: str) -> None:
 
 async def in_log(kafka: str) -> int:
     """How many records the topics of events hold."""
-    bounds = await log_bounds(kafka, [topic.name for topic in read() if not topic.name.endswith(".dead")])
+    bounds = await log_bounds(Broker(kafka), [topic.name for topic in read() if not topic.name.endswith(".dead")])
     return sum(end - begin for begin, end in bounds.values())
 
 

@@ -14,6 +14,7 @@ import pytest
 from ops import backup, restore
 from ops.opened import SERVICES
 from shared import clock
+from shared.broker import Broker
 from shared.bus import log_bounds
 from shared.contracts.posting import GigReopened
 from shared.fitness import Unfit, see_whole
@@ -199,7 +200,7 @@ async def test_what_is_broken_foreign_or_too_old_is_refused_and_nothing_is_chang
     (folder / "manifest.json").write_text(manifest)
     real = log_bounds
 
-    async def later(kafka: str, topics: Any) -> dict[tuple[str, int], tuple[int, int]]:
+    async def later(kafka: Broker, topics: Any) -> dict[tuple[str, int], tuple[int, int]]:
         return {place: (end + 5, end + 5) for place, (_, end) in (await real(kafka, topics)).items()}
 
     monkeypatch.setattr(restore, "log_bounds", later)
@@ -242,7 +243,7 @@ async def test_each_service_can_be_backed_up_and_restored(
     store = Store(client, database, source=name)
     try:
         await store.prepare(service.documents)
-        bounds = await log_bounds(kafka, service.reactions.topics)
+        bounds = await log_bounds(Broker(kafka), service.reactions.topics)
         fences = [{"_id": f"{name}:{topic}:{n}", "next": end} for (topic, n), (_, end) in bounds.items()]
         assert fences
         await store.db["_fences"].insert_many(fences)

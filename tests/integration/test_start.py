@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from deploy.local.ports import free_ports
 from deploy.local.servers import LOCALHOST, Mongo
 from shared import clock, service
+from shared.broker import Broker
 from shared.contracts import Event
 from shared.fitness import Unfit, see_database, see_topics
 from shared.http import Routes
@@ -174,7 +175,7 @@ async def test_topics_that_are_missing_or_torn_and_are_mended(
 
             await until(ready, "ready with whole topics")
             await runtime.client.drop_database(runtime.store.db.name)
-        await see_topics(kafka, [Torn], [Whole], "")
+        await see_topics(Broker(kafka), [Torn], [Whole], "")
     finally:
         await admin.delete_topics([Torn.topic, Whole.topic])
         await admin.close()

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
+from prometheus_client import REGISTRY
 
+from shared.broker import Broker
 from shared.bus import Bus
 from shared.delivery import Letter
 from shared.reactions import Reactions
@@ -68,7 +70,7 @@ def letters(*offsets: int) -> list[Letter]:
 
 def bus(delivery: Any) -> Bus:
     fuse: Any = Fuse()
-    return Bus("127.0.0.1:1", delivery, Reactions(), fuse, service="ledger", drain_seconds=1)
+    return Bus(Broker("127.0.0.1:1"), delivery, Reactions(), fuse, service="ledger", drain_seconds=1)
 
 
 async def test_what_is_missing_is_asked_for_again_and_then_believed(consumer: Consumer) -> None:
@@ -132,3 +134,14 @@ async def test_it_knows_what_waits_in_the_partition_of_a_key(
     consumer.assigned = set()
     assert ours.behind(PLACE.topic, "here") == 0
     assert ours.behind("another.topic", "here") == 0
+
+
+async def test_the_lag_of_what_is_given_away_is_told_no_more(consumer: Consumer) -> None:
+    labels = {"service": "ledger", "topic": PLACE.topic, "partition": str(PLACE.partition)}
+    ours, consumer.end = bus(Delivery()), 9
+    ours._next[PLACE] = 4
+    ours._lag()
+    assert REGISTRY.get_sample_value("kuaizhao_consumer_lag", labels) == 5
+    ours._next[PLACE] = 0  # nothing to commit
+    await ours.on_partitions_revoked({PLACE})
+    assert REGISTRY.get_sample_value("kuaizhao_consumer_lag", labels) is None

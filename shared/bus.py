@@ -189,10 +189,11 @@ class Bus(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no t
         """True when this process holds the partition in which this topic's messages with this key travel."""
         return self._place(topic, key) in self._next
 
-    def behind(self, topic: str, key: str) -> int:
-        """How many messages of that partition are known to wait for this process."""
+    def stands(self, topic: str, key: str) -> tuple[int, int]:
+        """The offset that is next in that partition, and its end as it is known; twice 0 where others have it."""
         place = self._place(topic, key)
-        return self._behind(place, self._next[place]) if place in self._next else 0
+        at = self._next.get(place, 0) if place else 0
+        return at, at + self._behind(place, at) if place and place in self._next else at
 
     def _place(self, topic: str, key: str) -> TopicPartition | None:
         partitions = self._consumer.partitions_for_topic(topic) if self._consumer else None

@@ -66,17 +66,19 @@ GATHER_SECONDS = 0.5
 REST = 0.3
 """The least pause after a window, as a part of what it took."""
 
-AT_ONCE = 2
+AT_ONCE, LARGE_AT_ONCE = 8, 2
+"""Windows of a process at a time. A small one mostly waits for the database; a large one is memory and processors."""
 
 
 class Outcome(NamedTuple):
-    """What a window did. `more`: there was more than one window does."""
+    """What a window did. `more`: there was more than one window does; `large`: so many that it was work to match."""
 
     offers: int
     placements: int
     retired: int
     more: bool
     rules: Rules
+    large: bool = False
 
 
 class Proposal(NamedTuple):
@@ -118,7 +120,8 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
         if placement and placement.status == "placed":
             deals.measure(placement, offer.trace)
     more = bool(made) and (seen.cut or offers.full)
-    return Outcome(len(made), sum(placement is not None for _, placement in made), retired, more, rules)
+    placed = sum(placement is not None for _, placement in made)
+    return Outcome(len(made), placed, retired, more, rules, _large(seen))
 
 
 # --- offers that no longer stand -------------------------------------------------------------------------------------
@@ -190,8 +193,11 @@ async def _matched(seen: Snapshot, rules: Rules, seed: int) -> tuple[Offers, byt
         offers = engine.match(seen.gigs, seen.people, seen.busy, seen.caps, seen.refused, rules, seed)
         return offers, record.packed(seen) if offers.gig.size else b""
 
-    large = len(seen.gig_rows) * len(seen.person_rows) > THREAD_PAIRS
-    return await asyncio.to_thread(work) if large else work()
+    return await asyncio.to_thread(work) if _large(seen) else work()
+
+
+def _large(seen: Snapshot) -> bool:
+    return len(seen.gig_rows) * len(seen.person_rows) > THREAD_PAIRS
 
 
 def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
@@ -432,7 +438,9 @@ class Market:
         self._wanted: set[str] = set()
         self._serving: set[str] = set()
         self._quiet_until: dict[str, float] = {}
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns, self._large_turns = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(LARGE_AT_ONCE)
+        self._large: set[str] = set()
+        """Districts whose last window was large."""
 
     async def run(self) -> None:
         self._runtime.nudged = self._hear
@@ -468,12 +476,16 @@ class Market:
     def _holds(self, district: str) -> bool:
         return all(self._runtime.bus.owns(topic, district) for topic in TOPICS)
 
-    def _behind(self, district: str) -> bool:
-        return any(self._runtime.bus.behind(topic, district) for topic in TOPICS)
-
     async def _gather(self, district: str) -> None:
+        """Wait for what stands in the log now, and not for what comes meanwhile."""
+        stands = {topic: self._runtime.bus.stands(topic, district) for topic in TOPICS}
         end = time.monotonic() + GATHER_SECONDS
-        while self._behind(district) and time.monotonic() < end:  # noqa: ASYNC110 - no bell rings when all is read
+
+        def missing() -> bool:
+            at = {topic: self._runtime.bus.stands(topic, district)[0] for topic in TOPICS}
+            return any(at[topic] < last for topic, (_, last) in stands.items())
+
+        while missing() and time.monotonic() < end:  # noqa: ASYNC110 - no bell rings when all is read
             await asyncio.sleep(GATHER_SECONDS / 20)
 
     async def _serve(self, district: str) -> None:
@@ -494,7 +506,7 @@ class Market:
     async def _window(self, district: str) -> float:
         """One window; returns the least pause after it in seconds. What goes wrong in one district stays there."""
         try:
-            async with self._turns:
+            async with self._large_turns if district in self._large else self._turns:
                 outcome = await window(self._runtime.store, self._runtime.tracer, district)
         except (DatabaseDown, Contended, PyMongoError) as error:
             log.warning("window waits for the database", district=district, error=repr(error)[:300])
@@ -503,6 +515,7 @@ class Market:
         except Exception as error:
             log.error("window failed, will be tried again", district=district, exc_info=error)
             return 1.0
+        (self._large.add if outcome.large else self._large.discard)(district)
         if outcome.more:
             self._wanted.add(district)
         return outcome.rules.window_ms / 1000

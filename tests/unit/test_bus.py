@@ -125,15 +125,15 @@ async def test_it_knows_what_waits_in_the_partition_of_a_key(
     monkeypatch.setattr("shared.bus._PARTITIONER", lambda key, *_: PLACE.partition if key == b"here" else 0)
     ours = bus(Delivery())
     assert not ours.owns(PLACE.topic, "here")
-    assert ours.behind(PLACE.topic, "here") == 0
+    assert ours.stands(PLACE.topic, "here") == (0, 0)
     await ours._handle(PLACE, letters(0, 1))
     assert ours.owns(PLACE.topic, "here")
-    assert ours.behind(PLACE.topic, "here") == 0  # nothing is known of the end yet
+    assert ours.stands(PLACE.topic, "here") == (2, 2)  # nothing is known of the end yet
     consumer.end = 5
-    assert [ours.behind(PLACE.topic, key) for key in ("here", "there")] == [3, 0]
+    assert [ours.stands(PLACE.topic, key) for key in ("here", "there")] == [(2, 5), (0, 0)]
     consumer.assigned = set()
-    assert ours.behind(PLACE.topic, "here") == 0
-    assert ours.behind("another.topic", "here") == 0
+    assert ours.stands(PLACE.topic, "here") == (2, 2)
+    assert ours.stands("another.topic", "here") == (0, 0)
 
 
 async def test_the_lag_of_what_is_given_away_is_told_no_more(consumer: Consumer) -> None:

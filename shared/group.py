@@ -62,6 +62,7 @@ class Group:
         self._wanted: dict[type[Document], set[str]] = defaultdict(set)
         self._rows: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
         self._asked: dict[str, Alike] = defaultdict(Alike)
+        self._before: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
 
     async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> Rows:
         """The rows under these ids; what members ask at the same time is one question."""
@@ -71,6 +72,7 @@ class Group:
             if wanted := self._wanted.pop(kind, None):
                 rows = {row["_id"]: row for row in await self.unit.with_ids(kind, list(wanted))}
                 self._rows |= {(kind, id): rows.get(id) for id in wanted}
+                self._before |= {(kind, id): rows.get(id) for id in wanted}
         return [row for id in ids if (row := await self._row(kind, id))]
 
     async def _row(self, kind: type[Document], id: str) -> dict[str, Any] | None:
@@ -93,6 +95,9 @@ class Group:
                 alike.wanted = set()
                 among = {varies: {"$in": sorted(wanted)}} if varies else {}
                 rows = await self.unit.matching(kind, rest | among, **options)
+                for row in rows:
+                    if (kind, row["_id"]) not in self.changed:
+                        self._before[kind, row["_id"]] = row
                 alike.found |= {each: [row for row in rows if _is(row, varies, each)] for each in wanted}
         return alike.found[value]
 
@@ -104,9 +109,19 @@ class Group:
     def take(self, member: "Member") -> None:
         """What a member did is the group's from now on."""
         changed = self.unit.absorb(member)
+        for kind, id in changed - self._before.keys():
+            if self.unit.is_new(kind, id):
+                self._before[kind, id] = None
         self.changed |= changed
         if changed:
             self._asked.clear()
+
+    async def concerns(self, kind: type[Document], id: str, query: Mapping[str, Any]) -> bool:
+        """Whether what became of a changed document may be another answer to a query."""
+        if (kind, id) not in self._before:
+            return True
+        rows = (self._before[kind, id], await self._row(kind, id))
+        return any(row is not None and _may_match(row, query) for row in rows)
 
 
 class Member(Unit):
@@ -115,7 +130,7 @@ class Member(Unit):
     def __init__(self, group: Group, *, source: str) -> None:
         super().__init__(group.unit.db, None, source=source)
         self._group = group
-        self._asked: set[type[Document]] = set()
+        self._asked: list[tuple[type[Document], Mapping[str, Any]]] = []
 
     @property
     def db(self) -> NoReturn:
@@ -129,29 +144,33 @@ class Member(Unit):
         return await self._group.with_ids(kind, ids)
 
     async def matching(self, kind: type[Document], query: Mapping[str, Any], **options: Any) -> Rows:
-        await self._show(kind)
+        self._note(kind, query)
         return await self._group.matching(kind, query, options)
 
     async def count(self, kind: type[Document], query: Mapping[str, Any]) -> int:
-        await self._show(kind)
+        self._note(kind, query)
         return await self._group.ask(lambda unit: unit.count(kind, query))
 
     async def aggregate(
         self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]], *, hint: str | None = None
     ) -> Rows:
-        await self._show(kind)
+        self._note(kind, {})
         return await self._group.ask(lambda unit: unit.aggregate(kind, pipeline, hint=hint))
 
-    async def _show(self, kind: type[Document]) -> None:
-        self._asked.add(kind)
+    def _note(self, kind: type[Document], query: Mapping[str, Any]) -> None:
+        self._asked.append((kind, query))
         if self.changes(kind):
             raise Alone
 
-    @property
-    def outdated(self) -> bool:
+    async def outdated(self) -> bool:
         """Whether another member has changed what this one went by."""
-        changed = self._group.changed
-        return any(self.has_read(*each) or each[0] in self._asked for each in changed)
+        for kind, id in self._group.changed:
+            if self.has_read(kind, id):
+                return True
+            for asked, query in self._asked:
+                if asked is kind and await self._group.concerns(kind, id, query):
+                    return True
+        return False
 
 
 @dataclass
@@ -251,7 +270,7 @@ class Groups:
         )
         outcomes = []
         for command, outcome in zip(commands, first, strict=True):
-            if not isinstance(outcome, BaseException) and outcome[0].outdated:
+            if not isinstance(outcome, BaseException) and await outcome[0].outdated():
                 try:
                     outcome = await command.run_in(group, self._source)
                 except Exception as error:  # noqa: BLE001 - it is told to whoever gave the command
@@ -272,7 +291,18 @@ def _varying(query: Mapping[str, Any]) -> str | None:
     )
 
 
-def _is(row: Mapping[str, Any], field: str | None, value: str) -> bool:
+def _is(row: Mapping[str, Any], field: str | None, value: object) -> bool:
     """Whether a row has this value, or a list that holds it, as MongoDB compares (no field: every row)."""
     found = row.get(field) if field else value
     return found == value or (isinstance(found, list) and value in found)
+
+
+def _may_match(row: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
+    """False when a field of a row is not what the query wants; of what else it asks nothing is known here."""
+    for name, wanted in query.items():
+        if name[0] == "$" or "." in name:
+            continue
+        among = wanted.get("$in") if isinstance(wanted, Mapping) else [wanted]
+        if among is not None and not any(_is(row, name, each) for each in among):
+            return False
+    return True

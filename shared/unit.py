@@ -221,6 +221,11 @@ class Unit:
         """Whether this unit knows what stands under an id, or that nothing does."""
         return (kind, id) in self._known
 
+    def is_new(self, kind: type[Document], id: str) -> bool:
+        """Whether a document is this unit's own, and not written yet."""
+        document = self._dirty.get((kind, id))
+        return document is not None and document.version == 0
+
     def _remember(self, kind: type[D], row: Mapping[str, Any]) -> D:
         known = self._known.get((kind, row["_id"]))
         if isinstance(known, kind):

@@ -117,6 +117,32 @@ async def test_a_count_or_a_query_that_another_has_changed_is_asked_again(store:
     assert len(commits) == 2
 
 
+async def test_who_asked_for_something_else_need_not_ask_again(store: Store) -> None:
+    runs: list[str] = []
+
+    def taking(rung: int) -> Work:
+        async def work(unit: Unit) -> int:
+            runs.append(f"{rung}")
+            found = await unit.find(Count, {"rung": rung, "heard": 0})
+            if found:
+                found[0].heard = 1
+                unit.save(found[0])
+            return len(found)
+
+        return work
+
+    async def set_up(unit: Unit) -> None:
+        for n in range(6):
+            unit.save(Count(id=f"g{n}", rung=n % 3))
+
+    await store.transact(set_up)
+    assert await together(store, *(taking(n) for n in (0, 1, 2))) == [2, 2, 2]
+    assert sorted(runs) == ["0", "1", "2"]
+    runs.clear()
+    assert await together(store, *(taking(n) for n in (0, 0, 1, 0))) == [1, 0, 1, 0]
+    assert sorted(runs) == ["0", "0", "0", "0", "0", "1"]
+
+
 async def test_queries_alike_find_what_each_asked_for(store: Store) -> None:
     def set_up(id: str, rung: int) -> Work:
         async def work(unit: Unit) -> int:

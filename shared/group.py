@@ -3,10 +3,11 @@
     group          one transaction's unit; it reads for its members, and writes what they leave
     member         the unit of one command: it keeps to itself what it writes, and leaves it only when it is through
 
-Members run at the same time on the group's snapshot. One that is refused leaves nothing. One that read what another
-has changed runs again, on top of it, so that the outcome is that of one after the other. Whoever cannot share a
-transaction (it works on the database by itself, or asks for what it has just written), and everybody whose group met
-another transaction, goes on alone (Gray and Reuter, Transaction Processing, 9.4.7: group commit).
+Members run at the same time on the group's snapshot. One that is refused leaves nothing. Those that read what one
+before them has changed run again in the next round, on top of it, so that the outcome is that of one after the other.
+Whoever cannot share a transaction (it works on the database by itself, or asks for what it has just written), and
+everybody whose group met another transaction, goes on alone (Gray and Reuter, Transaction Processing, 9.4.7: group
+commit).
 """
 
 import asyncio
@@ -53,30 +54,43 @@ class Alike:
 
 
 class Group:
-    """One transaction: what its members read of it, and what they leave to it."""
+    """One transaction: what its members read of it, and what they leave to it, round by round."""
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.changed: set[tuple[type[Document], str]] = set()
+        """By the members of this round."""
+        self._changed_before: set[tuple[type[Document], str]] = set()
         self._line = asyncio.Lock()
         self._wanted: dict[type[Document], set[str]] = defaultdict(set)
         self._rows: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
         self._asked: dict[str, Alike] = defaultdict(Alike)
         self._before: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
 
+    def begin_round(self) -> None:
+        """Those who run next see what was left until now."""
+        self._changed_before |= self.changed
+        self.changed = set()
+        self._before.clear()
+        self._asked.clear()
+
     async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> Rows:
         """The rows under these ids; what members ask at the same time is one question."""
-        self._wanted[kind].update(id for id in ids if (kind, id) not in self._rows and (kind, id) not in self.changed)
+        self._wanted[kind].update(
+            id for id in ids if (kind, id) not in self._rows and (kind, id) not in self._changed_before
+        )
         await asyncio.sleep(0)
         async with self._line:  # a transaction does one thing at a time
             if wanted := self._wanted.pop(kind, None):
                 rows = {row["_id"]: row for row in await self.unit.with_ids(kind, list(wanted))}
                 self._rows |= {(kind, id): rows.get(id) for id in wanted}
-                self._before |= {(kind, id): rows.get(id) for id in wanted}
-        return [row for id in ids if (row := await self._row(kind, id))]
+        for id in ids:
+            if (kind, id) not in self._before:
+                self._before[kind, id] = await self._row(kind, id)
+        return [row for id in ids if (row := self._before[kind, id])]
 
     async def _row(self, kind: type[Document], id: str) -> dict[str, Any] | None:
-        if (kind, id) in self.changed:
+        if (kind, id) in self._changed_before:
             document = await self.unit.get(kind, id)
             return document.to_mongo() if document else None
         return self._rows[kind, id]
@@ -96,8 +110,7 @@ class Group:
                 among = {varies: {"$in": sorted(wanted)}} if varies else {}
                 rows = await self.unit.matching(kind, rest | among, **options)
                 for row in rows:
-                    if (kind, row["_id"]) not in self.changed:
-                        self._before[kind, row["_id"]] = row
+                    self._before.setdefault((kind, row["_id"]), row)
                 alike.found |= {each: [row for row in rows if _is(row, varies, each)] for each in wanted}
         return alike.found[value]
 
@@ -113,14 +126,13 @@ class Group:
             if self.unit.is_new(kind, id):
                 self._before[kind, id] = None
         self.changed |= changed
-        if changed:
-            self._asked.clear()
 
     async def concerns(self, kind: type[Document], id: str, query: Mapping[str, Any]) -> bool:
         """Whether what became of a changed document may be another answer to a query."""
         if (kind, id) not in self._before:
             return True
-        rows = (self._before[kind, id], await self._row(kind, id))
+        now = await self.unit.get(kind, id)
+        rows = (self._before[kind, id], now.to_mongo() if now else None)
         return any(row is not None and _may_match(row, query) for row in rows)
 
 
@@ -154,7 +166,7 @@ class Member(Unit):
     async def aggregate(
         self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]], *, hint: str | None = None
     ) -> Rows:
-        self._note(kind, {})
+        self._note(kind, pipeline[0].get("$match", {}) if pipeline else {})
         return await self._group.ask(lambda unit: unit.aggregate(kind, pipeline, hint=hint))
 
     def _note(self, kind: type[Document], query: Mapping[str, Any]) -> None:
@@ -265,23 +277,24 @@ class Groups:
 
     async def _together(self, group: Group, commands: Sequence[Command]) -> list[Any]:
         """What came of each: its result, or its error."""
-        first = await asyncio.gather(
-            *(command.run_in(group, self._source) for command in commands), return_exceptions=True
-        )
-        outcomes = []
-        for command, outcome in zip(commands, first, strict=True):
-            if not isinstance(outcome, BaseException) and await outcome[0].outdated():
-                try:
-                    outcome = await command.run_in(group, self._source)
-                except Exception as error:  # noqa: BLE001 - it is told to whoever gave the command
-                    outcome = error
-            if isinstance(outcome, Stale | PyMongoError) or not isinstance(outcome, Exception | tuple):
-                raise outcome
-            if isinstance(outcome, tuple):
-                member, outcome = outcome
-                group.take(member)
-            outcomes.append(outcome)
-        return outcomes
+        outcomes: dict[int, Any] = {}
+        waiting = list(range(len(commands)))
+        while waiting:
+            group.begin_round()
+            running = [commands[n].run_in(group, self._source) for n in waiting]
+            again = []
+            for n, ended in zip(waiting, await asyncio.gather(*running, return_exceptions=True), strict=True):
+                if isinstance(ended, Stale | PyMongoError) or not isinstance(ended, Exception | tuple):
+                    raise ended
+                if isinstance(ended, Exception):
+                    outcomes[n] = ended
+                elif await ended[0].outdated():
+                    again.append(n)
+                else:
+                    group.take(ended[0])
+                    outcomes[n] = ended[1]
+            waiting = again
+        return [outcomes[n] for n in range(len(commands))]
 
 
 def _varying(query: Mapping[str, Any]) -> str | None:

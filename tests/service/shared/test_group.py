@@ -143,6 +143,24 @@ async def test_who_asked_for_something_else_need_not_ask_again(store: Store) -> 
     assert sorted(runs) == ["0", "0", "0", "0", "0", "1"]
 
 
+async def test_what_went_back_and_forth_in_rounds_is_seen(store: Store) -> None:
+    """Each flips a switch that the one before it flipped: what a query finds is as the round before left it."""
+
+    async def flip(unit: Unit) -> int:
+        (switch,) = await unit.find(Count, {"order": []}) or await unit.find(Count, {"rung": 7})
+        on = await unit.find(Count, {"heard": 1})
+        switch.rung, switch.heard = 7, 0 if on else 1
+        unit.save(switch)
+        return len(on)
+
+    async def set_up(unit: Unit) -> None:
+        unit.save(Count(id="switch", rung=7))
+
+    await store.transact(set_up)
+    assert await together(store, *(flip for _ in range(5))) == [0, 1, 0, 1, 0]
+    assert await heard(store, "switch") == 1
+
+
 async def test_queries_alike_find_what_each_asked_for(store: Store) -> None:
     def set_up(id: str, rung: int) -> Work:
         async def work(unit: Unit) -> int:

@@ -33,6 +33,8 @@ import httpx
 import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
 from redis import Redis, RedisError
 
 from clients.city.client import Refusal
@@ -58,8 +60,16 @@ LOG = ROOT / ".cache" / "compose-test.log"
 PORT = 8000
 AGENCIES = "127.0.0.1:9094"
 FAILURES = (
-    *(Refusal, AssertionError, TimeoutError, KafkaError, httpx.HTTPError, RedisError, subprocess.TimeoutExpired),
+    Refusal,
+    AssertionError,
+    TimeoutError,
+    httpx.HTTPError,
+    RedisError,
+    KafkaError,
+    PyMongoError,
+    subprocess.TimeoutExpired,
 )
+ROLLED = ("posting", "matching")
 MODULES = ("identity", "posting", "workers", "matching", "rights", "notify", "web", "agencies", "city")
 
 KAFKA_RUN = """#!/bin/bash
@@ -450,10 +460,64 @@ def check_city(compose: Compose, gateway: str) -> None:
     up(compose)
 
     def placements() -> int:
-        board = httpx.get(f"{gateway}/api/matching/board").raise_for_status().json()
+        board = httpx.get(f"{gateway}/api/matching/board", timeout=60).raise_for_status().json()
         return sum(district["placements"] for district in board["districts"])
 
     eventually(lambda: placements() > 1, seconds=300)
+
+
+def check_rolling(podman: Podman, compose: Compose, story: Story) -> int:
+    """Give services the next version, one process after another, while gigs are posted; how many: each is there once.
+
+    By the commands of docs/operations.md (Upgrading).
+    """
+    podman.run("tag", image_of("web"), image_of("web").replace(":dev", ":next"))
+    compose.environment["KUAIZHAO_VERSION"] = "next"
+    over = threading.Event()
+    posted: list[str] = []
+    with ThreadPoolExecutor(1) as employers:
+        posting = employers.submit(asyncio.run, post_until(over, story, posted))
+        try:
+            eventually(lambda: posted or posting.done())
+            for service in ROLLED:
+                roll(podman, compose, service)
+        finally:
+            over.set()
+        posting.result()
+    with MongoClient[dict[str, Any]](address_of(podman, compose, "mongo"), directConnection=True) as mongo:
+
+        def each_knows_all() -> bool:
+            of_story = {"terms.employer_id": story.employer.account_id}
+            found = [mongo[service]["gigs"].find(of_story, {"_id": 1}) for service in ROLLED]
+            return all(sorted(row["_id"] for row in rows) == sorted(posted) for rows in found)
+
+        eventually(each_knows_all)
+    return len(posted)
+
+
+def roll(podman: Podman, compose: Compose, service: str) -> None:
+    """A process of the next version beside the present one; when it is ready, the present one goes."""
+    before = {c["ID"] for c in compose.containers() if c["Service"] == service}
+    grow = ("up", "--detach", "--no-build", "--pull=never", "--no-deps", "--no-recreate", "--wait")
+    compose(*grow, f"--wait-timeout={UP_SECONDS}", f"--scale={service}={2 * len(before)}", service, seconds=UP_SECONDS)
+    for id in before:
+        podman.run("stop", id)
+        if code := json.loads(podman.run("inspect", id))[0]["State"]["ExitCode"]:
+            raise Failed(f"{service} ended with code {code} when it was to give way")
+        podman.run("rm", id)
+    after = [c for c in compose.containers() if c["Service"] == service]
+    if len(after) != len(before) or any(c["Health"] != "healthy" for c in after):
+        raise Failed(f"{service} was replaced by {[(c['Name'], c['State'], c['Health']) for c in after]}")
+
+
+async def post_until(over: threading.Event, story: Story, posted: list[str]) -> None:
+    """An employer posts gig after gig; `posted` gets the ids of those that were acknowledged."""
+    async with story.open():
+        await story.verify_employer()
+        while not over.is_set():
+            await story.post_gig()
+            posted.append(story.gig_id)
+            await asyncio.sleep(0.05)
 
 
 def check_stop(compose: Compose) -> float:
@@ -488,13 +552,16 @@ def inside(folder: Path) -> None:
             reads, slowest = check_restart(compose, gateway)
         with step("profile city places its people"):
             check_city(compose, gateway)
+        with step(f"{' and '.join(ROLLED)} get the next version"):
+            web = f"http://{address_of(podman, compose, 'web')}:8100"
+            posted = check_rolling(podman, compose, Story(gateway, web, compose.operator_password, n=1))
         count = check_containers(podman, compose)
         with step("stop"):
             stopped = check_stop(compose)
     say(
         f"ok: {count} containers within their limits, a journey in one trace of {spans} spans, an agency that heard"
-        f" {heard} events, a restart that none of {reads} reads noticed (the slowest took {slowest:.1f} s), stopped in"
-        f" {stopped:.0f} s;"
+        f" {heard} events, a restart that none of {reads} reads noticed (the slowest took {slowest:.1f} s), {posted}"
+        f" gigs posted while {' and '.join(ROLLED)} got the next version, each there once, stopped in {stopped:.0f} s;"
         " not run: profile obs and the official images, which cannot be had here"
     )
 

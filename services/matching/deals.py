@@ -316,11 +316,12 @@ async def remember(unit: Unit, event: PlacementMade) -> None:
     known = await unit.get(Placement, event.placement_id)
     if known is not None and known.status in ("placed", "cancelled"):
         return
+    offer = await unit.get(Offer, event.offer_id)
     names = {"offer_id", "gig_id", "seat", "worker_id", "employer_id", "district", "at", "arrive_by"}
     placement = known or Placement(
         id=event.placement_id,
         status="placed",
-        checked_in_at=event.at,
+        checked_in_at=offer.checked_in_at if offer else event.at,
         terms=event.terms,
         **event.model_dump(include=names),
     )
@@ -335,7 +336,6 @@ async def remember(unit: Unit, event: PlacementMade) -> None:
         commitments.add(event.terms.period, placement.id, event.employer_id, event.at)
     commitments.placed_at = event.at
     commitments.had_turn(placement.id, event.at)
-    offer = await unit.get(Offer, event.offer_id)
     if offer and offer.open:
         offer.open, offer.ended, offer.placement_id = False, "accepted", placement.id
         unit.save(offer)
@@ -348,7 +348,7 @@ async def remember(unit: Unit, event: PlacementMade) -> None:
 
 
 async def remember_end(unit: Unit, event: PlacementCancelled) -> None:
-    """After a restore: a placement that was cancelled no longer holds its seat."""
+    """After a restore: a cancelled placement holds no seat, and its pair is not brought together again."""
     placement = await unit.get(Placement, event.placement_id)
     if placement is None or not placement.stands:
         return
@@ -358,6 +358,10 @@ async def remember_end(unit: Unit, event: PlacementCancelled) -> None:
     placement.cancelled_for, placement.late, placement.excuse = event.reason, event.late, event.excuse
     placement.compensation_fen = event.compensation_fen
     unit.save(placement)
+    offer = await unit.get(Offer, placement.offer_id)
+    if offer:
+        offer.refused = True
+        unit.save(offer)
 
 
 async def confirm(unit: Unit, placement: Placement) -> None:

@@ -91,6 +91,19 @@ def _refused(unit: Unit, cover: Cover, code: str) -> None:
     unit.save(cover)
 
 
+def remember(unit: Unit, cover: Cover, said: CoverConfirmed | CoverRefused) -> None:
+    """After a restore: what the insurer answered stands, and it is not asked once more."""
+    if cover.status != "pending":
+        return
+    _asked(cover)
+    cover.attempts = cover.attempts or 1  # of a withdrawal it is to hear
+    if isinstance(said, CoverConfirmed):
+        cover.status, cover.policy_id, cover.confirmed_at = "active", said.policy_id, said.at
+    else:
+        cover.status, cover.refused_for = "refused", said.reason
+    unit.save(cover)
+
+
 def end(unit: Unit, cover: Cover, refused_for: str | None = None) -> None:
     """The insurer knows of the withdrawal, or will not hear of it, which is for a person to look at."""
     _asked(cover)

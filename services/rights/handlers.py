@@ -25,7 +25,7 @@ from services.rights.store import (
 )
 from shared.contracts.identity import AccountErased
 from shared.contracts.matching import ConfirmationLapsed, ExcuseDecided, PlacementCancelled, PlacementMade
-from shared.contracts.rights import AgreementMade, PayOverdue, ShiftMissed
+from shared.contracts.rights import AgreementMade, CoverConfirmed, CoverRefused, PayOverdue, ShiftMissed
 from shared.contracts.workers import WorkerChanged, WorkerRegistered
 from shared.personal import erase, forget_kept
 from shared.reactions import Reactions
@@ -300,3 +300,20 @@ async def end_sanction(timer: Timer, unit: Unit) -> None:
     sanction = await unit.get(Sanction, timer.subject)
     if sanction is not None:
         sanctions.lift(unit, sanction, "expired")
+
+
+# --- after a restore -------------------------------------------------------------------------------------------------
+
+
+@react.remembering(CoverConfirmed)
+async def remember_cover(event: CoverConfirmed, unit: Unit) -> None:
+    cover = await unit.get(Cover, event.placement_id)
+    if cover is not None:
+        covers.remember(unit, cover, event)
+
+
+@react.remembering(CoverRefused)
+async def remember_refusal(event: CoverRefused, unit: Unit) -> None:
+    cover = await unit.get(Cover, event.placement_id)
+    if cover is not None:
+        covers.remember(unit, cover, event)

@@ -80,7 +80,9 @@ async def test_a_seat_that_was_given_back_is_free(matching: Harness) -> None:
     assert (await matching.all(Commitments))[0].periods == []
 
 
-async def test_an_offer_that_was_accepted_does_not_stay_open(matching: Harness) -> None:
+async def test_an_offer_that_was_accepted_does_not_stay_open_nor_is_one_that_was_given_back_made_again(
+    matching: Harness,
+) -> None:
     heard = [posted(), checked_in("worker-1")]
     await matching.receives(*heard)
     await run(matching)
@@ -89,12 +91,21 @@ async def test_an_offer_that_was_accepted_does_not_stay_open(matching: Harness) 
     answer = await matching.http.post(f"/offers/{offer.id}/accept", headers=matching.as_("worker", "worker-1"))
     assert answer.status_code == 200, answer.text
     (made,) = await matching.published(PlacementMade)
+    path = f"/placements/{made.placement_id}/cancel"
+    assert (await matching.http.post(path, headers=matching.as_("worker", "worker-1"))).status_code == 200
+    (cancelled,) = await matching.published(PlacementCancelled)
     kept = await matching.runtime.store.db["keep"].find_one({}) or {}
     await forgets(matching, *heard)
     await matching.runtime.store.db["offers"].insert_one(kept)
     await remember(matching, made)
     (offer,) = await matching.all(Offer)
-    assert (offer.open, offer.ended) == (False, "accepted")
+    assert (offer.open, offer.ended, offer.refused) == (False, "accepted", False)
+    (placement,) = await matching.all(Placement)
+    assert placement.checked_in_at == offer.checked_in_at
+    await remember(matching, cancelled)
+    (offer,) = await matching.all(Offer)
+    assert offer.refused
+    assert (await run(matching)).offers == 0
 
 
 async def test_a_phone_does_not_ring_twice(notify: Harness, sender: Any, sink: Sink) -> None:

@@ -17,6 +17,7 @@ from shared.sending import AT_ONCE, LEASE
 from shared.testing import Harness
 from tests.service.rights.insurer import RecordingInsurer, Turn, recording_insurer
 from tests.service.rights.placements import MORNING, WORKER, placement_cancelled, placement_made
+from tests.service.test_remembering import forgets, remember
 
 pytestmark = pytest.mark.feature("F21")
 
@@ -366,3 +367,32 @@ async def test_evidence_says_what_is_known_of_a_cover_and_not_how_it_is_asked_fo
     now = (await evidence())["confirmed_at"]
     assert datetime.fromisoformat(now) == rights.clock.now
     assert await evidence() == known | {"policy_id": f"P-{REFERENCE}", "status": "active", "confirmed_at": now}
+
+
+async def test_after_a_restore_the_insurer_is_not_asked_again_and_hears_of_a_withdrawal(
+    rights: Harness, sender: Sender, insurer: RecordingInsurer
+) -> None:
+    await rights.receives(placement_made())
+    await ask(sender)
+    [confirmed] = await rights.published(CoverConfirmed)
+    await forgets(rights, placement_made())
+    assert (await only_cover(rights)).ask == "enrol"
+    await remember(rights, confirmed)
+    await remember(rights, confirmed)
+    cover = await only_cover(rights)
+    assert (cover.status, cover.policy_id, cover.confirmed_at) == ("active", confirmed.policy_id, confirmed.at)
+    assert await ask(sender) == 0
+    await rights.receives(placement_cancelled())
+    assert await ask(sender) == 1
+    assert (len(insurer.covered), len(insurer.withdrawn)) == (1, 1)
+
+
+async def test_after_a_restore_a_refusal_stands(rights: Harness, sender: Sender, insurer: RecordingInsurer) -> None:
+    insurer.turns.append(422)
+    await rights.receives(placement_made())
+    await ask(sender)
+    [refused] = await rights.published(CoverRefused)
+    await forgets(rights, placement_made())
+    await remember(rights, refused)
+    cover = await only_cover(rights)
+    assert (cover.status, cover.refused_for, cover.ask) == ("refused", refused.reason, None)

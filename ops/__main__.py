@@ -89,6 +89,7 @@ UNREMEMBERED = Text(
 TIMES = Text("TIMES", "次数")
 NO_FOLDER = Text("{path}: {why}", "{path}：{why}")
 NO_DATABASE = Text("the database at {host} does not answer: {error}", "数据库 {host} 没有应答：{error}")
+NO_CERTIFICATES = Text("certificates for Kafka: {why}", "Kafka 证书：{why}")
 NO_KAFKA = Text("Kafka at {host} does not answer: {error}", "Kafka {host} 没有应答：{error}")
 BUSY = Text("others change the same records all the time; try again", "相关记录正被频繁修改，请重试")
 NAME_LETTERS = Text("name letters, or --all", "请给出事件编号，或使用 --all")
@@ -275,7 +276,7 @@ async def fuse_reset(asked: argparse.Namespace, settings: Settings) -> int:
 
 async def lag_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, [asked.service] if asked.service else HEARING) as services:
-        found = await lag.lags(services.values(), Broker.of(settings, "ops"))
+        found = await lag.lags(services.values(), _broker(settings))
     if asked.json:
         _json(found)
     else:
@@ -314,7 +315,7 @@ def _lag_row(each: lag.Lag) -> tuple[object, ...]:
 
 async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, reconcile.SERVICES) as services:
-        behind = lag.behind(await lag.lags(services.values(), Broker.of(settings, "ops")))
+        behind = lag.behind(await lag.lags(services.values(), _broker(settings)))
         report = await reconcile.reconcile(
             {name: service.store for name, service in services.items()},
             behind,
@@ -352,7 +353,7 @@ async def reconcile_(asked: argparse.Namespace, settings: Settings) -> int:
 
 async def backup_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, [asked.service]) as services:
-        made = await backup.back_up(_only(services), Broker.of(settings, "ops"), asked.folder, asked.keys)
+        made = await backup.back_up(_only(services), _broker(settings), asked.folder, asked.keys)
     if asked.json:
         _json(made.model_dump(mode="json"))
         return 0
@@ -373,7 +374,7 @@ async def restore_(asked: argparse.Namespace, settings: Settings) -> int:
     async with opened(settings, [asked.service]) as services:
         done = await restore.restore(
             _only(services),
-            Broker.of(settings, "ops"),
+            _broker(settings),
             asked.folder,
             asked.keys,
             replace=asked.replace,
@@ -431,6 +432,13 @@ async def record_verify(asked: argparse.Namespace, settings: Settings) -> int:
             }
             print(say(RECORDED, **{name: shown(fact) for name, fact in facts.items()}))
     return 1 if wrong else 0
+
+
+def _broker(settings: Settings) -> Broker:
+    try:
+        return Broker.of(settings, "ops")
+    except ValueError as error:
+        raise Refused(NO_CERTIFICATES, why=error) from None
 
 
 def _only(services: dict[str, Opened]) -> Opened:

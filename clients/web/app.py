@@ -24,7 +24,7 @@ from clients.web.events import Feed, Tail, open_topics
 from clients.web.insurer import Books, Enrolment, Policy, Withdrawal
 from clients.web.sms import Posted, Sent, Sms, SmsSink
 from clients.web.traces import TraceStore, decode
-from shared.certificates import Certificates
+from shared.broker import Broker
 from shared.http import install_errors, language_of
 from shared.problems import Missing, Problem, Text
 from shared.settings import Settings
@@ -128,8 +128,7 @@ def make_app(
         if feed:
             yield
             return
-        certificates = Certificates(settings, "web")
-        tail = asyncio.create_task(Tail(settings.kafka, open_topics(TOPICS), in_hand.feed, certificates).run())
+        tail = asyncio.create_task(Tail(Broker.of(settings, "web"), open_topics(TOPICS), in_hand.feed).run())
         try:
             yield
         finally:

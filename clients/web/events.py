@@ -19,7 +19,7 @@ import yaml
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from aiokafka.errors import KafkaError
 
-from shared.certificates import Certificates
+from shared.broker import Broker
 
 log = structlog.get_logger()
 
@@ -176,8 +176,8 @@ class _Reader:
 class Tail:
     """Reads all partitions of the open topics from their end, without a group, for as long as the process lives."""
 
-    def __init__(self, kafka: str, topics: Sequence[str], feed: Feed, certificates: Certificates | None = None) -> None:
-        self._kafka, self._topics, self._feed, self._certificates = kafka, list(topics), feed, certificates
+    def __init__(self, kafka: Broker, topics: Sequence[str], feed: Feed) -> None:
+        self._kafka, self._topics, self._feed = kafka, list(topics), feed
 
     async def run(self) -> None:
         """Follow the topics. A broker that is away is said once, and tried again until it comes."""
@@ -195,17 +195,16 @@ class Tail:
             await asyncio.sleep(1)
 
     async def _attempt(self) -> None:
-        if self._certificates:
-            self._certificates.look()
+        if self._kafka.certificates:
+            self._kafka.certificates.look()
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **self._kafka.options,
             client_id="web",
             group_id=None,
             auto_offset_reset="latest",
             enable_auto_commit=False,
             request_timeout_ms=5_000,
             metadata_max_age_ms=10_000,
-            **(self._certificates.options if self._certificates else {}),
         )
         try:
             await self._follow(consumer)

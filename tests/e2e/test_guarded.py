@@ -5,7 +5,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from kafka.admin import ResourceType
 
-from shared.certificates import Certificates
+from shared.broker import Broker
 from shared.settings import Settings
 from tests.e2e.guarded import GuardedStack, rules
 
@@ -13,8 +13,8 @@ pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.kafka_log]
 
 
 def options(market: GuardedStack, name: str) -> dict[str, object]:
-    certificates = Certificates(Settings(**market.certificate_settings(name)), "tests")  # type: ignore[arg-type]
-    return {"bootstrap_servers": market.kafka_for_users, **certificates.options}
+    settings = Settings(kafka=market.kafka_for_users, **market.certificate_settings(name))  # type: ignore[arg-type]
+    return Broker.of(settings, "tests").options
 
 
 async def test_a_service_sees_what_it_hears_and_nothing_else(whole_market: GuardedStack) -> None:

@@ -33,6 +33,7 @@ from starlette.routing import Mount, Route
 from clients.web.app import make_app
 from clients.web.events import Feed, Tail
 from clients.web.traces import TraceStore
+from shared.broker import Broker
 from shared.settings import Settings
 from tests.skips import chromium
 
@@ -427,7 +428,7 @@ async def test_an_event_on_a_kafka_topic_reaches_the_page(visit: Visit, kafka: s
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     await admin.create_topics([NewTopic(topic, 3, 1)])
-    tail = asyncio.create_task(Tail(kafka, [topic], visit.market.feed).run())
+    tail = asyncio.create_task(Tail(Broker(kafka), [topic], visit.market.feed).run())
     producer = AIOKafkaProducer(bootstrap_servers=kafka)
     await producer.start()
     try:

@@ -10,7 +10,7 @@ from shared.store import connect
 from tests.e2e.guarded import GuardedStack
 from tests.e2e.journey import Story
 from tests.e2e.smoke import walk
-from tests.service.ops.conftest import Kuaizhao, kuaizhao  # noqa: F401 - a fixture
+from tests.service.ops.conftest import Kuaizhao, command_line, kuaizhao  # noqa: F401 - fixtures
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.kafka_log]
 

@@ -24,7 +24,7 @@ from shared.store import Store, connect
 from shared.unit import Unit
 from tests.integration.test_delivery import IN, World, ends, until, world  # noqa: F401 - a fixture
 from tests.ledger import Count, filled, react
-from tests.service.ops.conftest import Answer, kuaizhao  # noqa: F401 - a fixture
+from tests.service.ops.conftest import Answer, command_line, kuaizhao  # noqa: F401 - fixtures
 
 Command = Callable[..., Awaitable[Answer]]
 GIGS = 7

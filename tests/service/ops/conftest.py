@@ -25,10 +25,13 @@ Kuaizhao = Callable[..., Awaitable[Answer]]
 
 
 @pytest.fixture
-def kuaizhao(
-    mongo_url: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., Awaitable[Answer]]]:
+def kuaizhao(command_line: Kuaizhao, mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> Kuaizhao:
     monkeypatch.setenv("KUAIZHAO_MONGO_URL", mongo_url)
+    return command_line
+
+
+@pytest.fixture
+def command_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Kuaizhao]:
     monkeypatch.setenv("LANG", "C.UTF-8")
     monkeypatch.delenv("LC_ALL", raising=False)
     monkeypatch.delenv("LC_MESSAGES", raising=False)

@@ -5,12 +5,15 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.ports import free_ports
 from deploy.topics import provision
@@ -50,7 +53,7 @@ class World:
     running: list[asyncio.subprocess.Process] = field(default_factory=list)
     begin: dict[TopicPartition, int] = field(default_factory=dict)
 
-    async def start(self, *, fault: str = "", build: str = "tests.ledger") -> asyncio.subprocess.Process:
+    async def start(self, *, fault: str = "", build: str = "tests.ledger", port: int = 0) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "shared.run", build),
             env={
@@ -59,7 +62,7 @@ class World:
                 "KUAIZHAO_MONGO_URL": self.mongo_url,
                 "KUAIZHAO_SECRET": SECRET,
                 "KUAIZHAO_DATABASE": self.database,
-                "KUAIZHAO_PORT": str(free_ports(["ledger"])["ledger"]),
+                "KUAIZHAO_PORT": str(port or free_ports(["ledger"])["ledger"]),
                 "KUAIZHAO_FAULT": fault,
             },
             stdout=asyncio.subprocess.DEVNULL,
@@ -193,6 +196,33 @@ async def test_a_frozen_process_that_wakes_finds_its_work_done(world: World) -> 
     await world.all_heard({"g": 41})
     assert await world.said() == {"g": list(range(1, 42))}
     assert SESSION_MS / 1000 < PATIENCE
+
+
+async def test_each_partitions_lag_is_told_by_the_process_that_holds_it_and_by_no_other(world: World) -> None:
+    """What one that gave it away still told would look like lag that stays."""
+    ports = list(free_ports(["one", "two"]).values())
+
+    async def told(port: int) -> set[str]:
+        with suppress(httpx.TransportError):
+            async with httpx.AsyncClient() as http:
+                text = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
+            lags = [each for each in text_string_to_metric_families(text) if each.name == "kuaizhao_consumer_lag"]
+            return {sample.labels["partition"] for each in lags for sample in each.samples}
+        return set()
+
+    partitions = {str(place.partition) for place in world.begin if place.topic == IN}
+
+    async def alone() -> bool:
+        return await told(ports[0]) == partitions
+
+    async def shared_out() -> bool:
+        one, two = [await told(port) for port in ports]
+        return bool(one and two) and one | two == partitions and not one & two
+
+    await world.start(port=ports[0])
+    await until(alone, "one process tells the lag of all partitions")
+    await world.start(port=ports[1])
+    await until(shared_out, "each partition's lag is told once")
 
 
 async def test_replicas_that_come_and_go_lose_and_double_nothing(world: World) -> None:

@@ -183,7 +183,7 @@ def run(*command: str, environment: Mapping[str, str] | None = None, seconds: fl
     return done.stdout
 
 
-def eventually(true: Callable[[], object], seconds: float = 60) -> None:
+def eventually(true: Callable[[], object], seconds: float = UP_SECONDS) -> None:
     """Wait for something to become true. Raises Failed when it does not."""
     end = time.monotonic() + seconds
     while not true():
@@ -463,7 +463,7 @@ def check_city(compose: Compose, gateway: str) -> None:
         board = httpx.get(f"{gateway}/api/matching/board", timeout=60).raise_for_status().json()
         return sum(district["placements"] for district in board["districts"])
 
-    eventually(lambda: placements() > 1, seconds=300)
+    eventually(lambda: placements() > 1)
 
 
 def check_rolling(podman: Podman, compose: Compose, story: Story) -> int:

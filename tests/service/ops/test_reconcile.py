@@ -390,5 +390,5 @@ async def test_the_command_shows_and_mends(
     assert (await kuaizhao("reconcile")).code == 0
 
 
-async def _nothing_behind(services: Iterable[Any], kafka: str, certificates: Any) -> list[Any]:
+async def _nothing_behind(services: Iterable[Any], kafka: Any) -> list[Any]:
     return []

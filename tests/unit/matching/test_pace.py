@@ -1,7 +1,6 @@
 """A window waits a little for what already stands in the log, and no longer."""
 
 import asyncio
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,28 +10,43 @@ from services.matching import market
 from services.matching.market import TOPICS, Market
 
 
-def paced(behind: Iterator[int], asked: list[tuple[str, str]]) -> Market:
-    def of(topic: str, key: str) -> int:
-        asked.append((topic, key))
-        return next(behind)
+class Log:
+    """Each topic's end, and how far it is handled: more of it each time that somebody asks."""
 
-    runtime: Any = SimpleNamespace(bus=SimpleNamespace(behind=of))
+    def __init__(self, *, by: int, ends: int = 500) -> None:
+        self._by, self._at, self._end = by, dict.fromkeys(TOPICS, 0), dict.fromkeys(TOPICS, ends)
+
+    def stands(self, topic: str, key: str) -> tuple[int, int]:
+        at = self._at[topic]
+        self._at[topic] += self._by
+        self._end[topic] += self._by  # as much comes as is handled
+        return at, self._end[topic] - self._by
+
+    @property
+    def least(self) -> int:
+        return min(self._at.values())
+
+
+def paced(log: Log) -> Market:
+    runtime: Any = SimpleNamespace(bus=log)
     return Market(runtime)
 
 
-async def test_it_waits_until_all_that_stands_in_the_log_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_waits_until_all_that_stood_in_the_log_is_handled_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(market, "GATHER_SECONDS", 1000.0)
     monkeypatch.setattr(asyncio, "sleep", _no_sleep)
-    asked: list[tuple[str, str]] = []
-    await paced(iter((500, 20, 0, 3, 0, 0)), asked)._gather("430102")
-    assert [topic for topic, _ in asked] == [TOPICS[0], TOPICS[0], TOPICS[0], TOPICS[1], TOPICS[0], TOPICS[1]]
+    log = Log(by=100)
+    await paced(log)._gather("430102")
+    assert log.least == 600  # asked at 0, 100, … and at 500, where the log ended when it began
 
 
-async def test_where_the_log_does_not_end_it_begins_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_the_log_is_not_handled_it_begins_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(market, "GATHER_SECONDS", 0.0)
-    asked: list[tuple[str, str]] = []
-    await paced(iter((500, 500)), asked)._gather("430102")
-    assert asked == [(TOPICS[0], "430102")]
+    log = Log(by=1)
+    await paced(log)._gather("430102")
+    assert log.least == 2
 
 
 async def _no_sleep(seconds: float) -> None: ...

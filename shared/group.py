@@ -253,7 +253,11 @@ class Groups:
 
         async def together(unit: Unit) -> None:
             nonlocal outcomes
-            outcomes = await self._together(Group(unit), commands)
+            try:
+                outcomes = await self._together(Group(unit), commands)
+                await unit.flush()
+            except Exception as error:  # whose fault it is shows when each goes alone
+                raise InTheWay(error) from error
 
         try:
             await self._transaction(together)

@@ -302,7 +302,7 @@ class Unit:
     # --- committing ----------------------------------------------------------------------------------------------
 
     async def flush(self) -> None:
-        """Send everything gathered to the transaction; the runner calls it just before the commit."""
+        """Send everything gathered to the transaction; the runner calls it just before the commit. Safe to repeat."""
         await self._write_documents()
         await self._write_timers()
         await self._write_outbox()
@@ -350,9 +350,10 @@ class Unit:
         self._timers.clear()
 
     async def _write_outbox(self) -> None:
-        self.rows = [*await self._numbered(), *self._letters]
-        if self.rows:
-            await self.db["_outbox"].insert_many([row.to_mongo() for row in self.rows], session=self.session)
+        rows = [*await self._numbered(), *self._letters]
+        if rows:
+            await self.db["_outbox"].insert_many([row.to_mongo() for row in rows], session=self.session)
+        self.rows += rows
         self._said.clear()
         self._letters.clear()
 

@@ -84,8 +84,8 @@ MUTANTS = (
         (
             (
                 "shared/unit.py",
-                "[row.to_mongo() for row in self.rows], session=self.session",
-                "[row.to_mongo() for row in self.rows]",
+                "[row.to_mongo() for row in rows], session=self.session",
+                "[row.to_mongo() for row in rows]",
             ),
         ),
     ),

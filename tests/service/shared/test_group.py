@@ -15,7 +15,7 @@ from shared.problems import Conflict, Text
 from shared.store import Store
 from shared.testing import Harness
 from shared.unit import Unit
-from tests.ledger import Count, filled
+from tests.ledger import Big, Count, filled
 
 REFUSED = Text("Refused.", "拒绝。")
 
@@ -227,6 +227,17 @@ async def test_an_error_of_one_is_not_the_others(store: Store) -> None:
     assert isinstance(outcomes[1], RuntimeError)
     assert (outcomes[0], outcomes[2]) == (1, 1)
     assert await store.reading().get(Count, "broken") is None
+
+
+async def test_what_the_database_does_not_take_of_one_is_not_the_others(store: Store) -> None:
+    async def too_large(unit: Unit) -> int:
+        unit.save(Big(id="huge", bytes_=bytes(17 * 1024 * 1024)))
+        return 0
+
+    outcomes = await together(store, adding("a"), too_large, adding("b"))
+    assert isinstance(outcomes[1], Exception)
+    assert (outcomes[0], outcomes[2]) == (1, 1)
+    assert (await heard(store, "a"), await heard(store, "b")) == (1, 1)
 
 
 async def test_each_says_its_events_in_its_own_trace(ledger: Harness, store: Store) -> None:

@@ -19,7 +19,7 @@ import pytest_asyncio
 from pymongo import AsyncMongoClient
 
 from deploy.local.ports import SERVICES, free_ports
-from deploy.local.stack import EVERYTHING
+from deploy.local.stack import MARKET
 from tests.e2e.guarded import GuardedStack
 from tests.e2e.journey import DISTRICT, Story, eventually
 from tests.service.ops.conftest import Kuaizhao, command_line  # noqa: F401 - a fixture
@@ -37,8 +37,7 @@ OF_WRITING = {"version", "trace", "attempts", "ask", "order"}
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[GuardedStack]:
     folder: Path = tmp_path_factory.mktemp("drill")
-    parts = [part for part in EVERYTHING if part != "city"]
-    async with GuardedStack(folder, ports=free_ports(), parts=parts, say=lambda line: None) as stack:
+    async with GuardedStack(folder, ports=free_ports(), parts=MARKET, say=lambda line: None) as stack:
         yield stack
 
 

@@ -58,10 +58,10 @@ async def test_a_market_whose_database_was_lost_goes_on(
     whole_market: GuardedStack, kuaizhao: Kuaizhao, tmp_path: Path
 ) -> None:
     market, folder, keys = whole_market, tmp_path / "backup", tmp_path / "keys"
-    await hired(market, 71)
+    await hired(market, 171)
     made = await kuaizhao("backup", LOST, str(folder), "--keys", str(keys))
     assert made.code == 0, made.err
-    placement_id = await hired(market, 72)
+    placement_id = await hired(market, 172)
 
     await market.processes[LOST].stop()
     before = await memory(market)
@@ -78,6 +78,6 @@ async def test_a_market_whose_database_was_lost_goes_on(
         await client.close()
 
     await market.start(LOST)
-    await hired(market, 73)
+    await hired(market, 173)
     found = await kuaizhao("reconcile", "--older-than", "0")
     assert found.code == 0, found.out + found.err

@@ -6,7 +6,7 @@ Processes and commands speak TLS to the broker, each as its user of deploy/k8s.
 # ruff: noqa: F811 - fixtures
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +20,7 @@ from pymongo import AsyncMongoClient
 
 from deploy.local.ports import SERVICES, free_ports
 from deploy.local.stack import MARKET
+from services.rights.covers import has_insurer
 from tests.e2e.guarded import GuardedStack
 from tests.e2e.journey import DISTRICT, Story, eventually
 from tests.service.ops.conftest import Kuaizhao, command_line  # noqa: F401 - a fixture
@@ -42,12 +43,15 @@ async def market(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guar
 
 
 @pytest.fixture
-def kuaizhao(market: GuardedStack, command_line: Kuaizhao, monkeypatch: pytest.MonkeyPatch) -> Kuaizhao:
+def kuaizhao(market: GuardedStack, command_line: Kuaizhao, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kuaizhao]:
     """The command finds this market, and Kafka lets it do what deploy/k8s lets the user `operations`."""
     certificates = {f"KUAIZHAO_{name.upper()}": at for name, at in market.certificate_settings("operations").items()}
     for name, value in (market.environment("identity") | certificates).items():
         monkeypatch.setenv(name, value)
-    return command_line
+    # An operator's command is a process of its own; this one may have read other settings before.
+    has_insurer.cache_clear()
+    yield command_line
+    has_insurer.cache_clear()
 
 
 async def state(client: Client) -> dict[str, Any]:

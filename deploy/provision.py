@@ -11,6 +11,7 @@ from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from deploy.topics import TopicsError, provision
+from shared.broker import Broker
 from shared.settings import Settings
 
 
@@ -34,8 +35,8 @@ async def main() -> None:
     settings = Settings()
     try:
         await replica_set(settings.mongo_url)
-        created = await provision(settings.kafka)
-    except (PyMongoError, TopicsError) as error:
+        created = await provision(Broker.of(settings, "provision"))
+    except (PyMongoError, TopicsError, ValueError) as error:
         sys.exit(f"provision: {error}")
     print(f"provision: the replica set has a primary; {created} topics created, the rest were there")
 

@@ -17,6 +17,9 @@ import yaml
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
+from deploy.asked import asked_of
+from shared.broker import Broker
+
 FILE = Path(__file__).parent / "topics.yaml"
 SECONDS = 60.0
 
@@ -87,7 +90,7 @@ def with_snapshots(topics: Sequence[Topic]) -> list[Topic]:
     return [*topics, *copies]
 
 
-async def provision(bootstrap: str, topics: Sequence[Topic] | None = None, *, replication: int | None = None) -> int:
+async def provision(kafka: Broker, topics: Sequence[Topic] | None = None, *, replication: int | None = None) -> int:
     """Create the topics that a broker lacks, and return how many, once every partition has its leader.
 
     `replication` is for clusters: copies of each partition, instead of what the file says.
@@ -96,7 +99,7 @@ async def provision(bootstrap: str, topics: Sequence[Topic] | None = None, *, re
         TopicsError: no broker in time, it refused, or a topic there has another partition count.
     """
     topics = with_snapshots(read() if topics is None else topics)
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="kuaizhao-topics")
+    admin = AIOKafkaAdminClient(**kafka.options, client_id="kuaizhao-topics")
     try:
         async with asyncio.timeout(SECONDS):
             await admin.start()
@@ -106,9 +109,9 @@ async def provision(bootstrap: str, topics: Sequence[Topic] | None = None, *, re
                     return created
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise TopicsError(f"the broker at {bootstrap} did not provide all topics in {SECONDS:.0f} s") from None
+        raise TopicsError(f"the broker at {kafka} did not provide all topics in {SECONDS:.0f} s") from None
     except KafkaError as error:
-        raise TopicsError(f"the broker at {bootstrap} did not create the topics: {error}") from None
+        raise TopicsError(f"the broker at {kafka} did not create the topics: {error}") from None
     finally:
         await admin.close()
 
@@ -150,16 +153,15 @@ async def _complete(admin: AIOKafkaAdminClient, topics: Sequence[Topic]) -> bool
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Create the topics that a broker lacks.")
-    parser.add_argument("--kafka", default=os.environ.get("KUAIZHAO_KAFKA", "127.0.0.1:19092"), help="host:port")
     parser.add_argument(
         "--replication",
         type=int,
         default=int(os.environ.get("KAFKA_REPLICATION", "0")) or None,
         help="copies of each partition (KAFKA_REPLICATION; otherwise as the file says)",
     )
-    options = parser.parse_args()
+    options, kafka = asked_of(parser)
     try:
-        created = asyncio.run(provision(options.kafka, replication=options.replication))
+        created = asyncio.run(provision(kafka, replication=options.replication))
     except TopicsError as error:
         print(f"topics: {error}", file=sys.stderr)
         return 1

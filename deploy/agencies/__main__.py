@@ -18,6 +18,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from deploy.agencies.gate import Gate
 from deploy.agencies.snapshots import NotCopied, copy_all
+from deploy.asked import asked_of
+from shared.broker import Broker
 from shared.settings import Settings
 from shared.tasks import end_tasks
 from shared.telemetry import METRICS, start_logs
@@ -35,7 +37,7 @@ log = structlog.get_logger()
 class Agencies:
     """The two, kept going whatever becomes of the broker, and whether they do their work."""
 
-    def __init__(self, kafka: str, every: float = EVERY_SECONDS) -> None:
+    def __init__(self, kafka: Broker, every: float = EVERY_SECONDS) -> None:
         self._kafka, self._every = kafka, every
         self._gate = Gate(kafka)
         self._not_copied = ""
@@ -87,7 +89,7 @@ class Agencies:
             await asyncio.sleep(MEASURE_SECONDS)
 
 
-def make_app(kafka: str, every: float = EVERY_SECONDS) -> FastAPI:
+def make_app(kafka: Broker, every: float = EVERY_SECONDS) -> FastAPI:
     """The probes; the application's lifespan is that of the gate and the snapshots."""
 
     @asynccontextmanager
@@ -115,13 +117,13 @@ def make_app(kafka: str, every: float = EVERY_SECONDS) -> FastAPI:
 
 
 def main() -> None:
-    settings = Settings()
     parser = argparse.ArgumentParser(description="Pass on what agencies say and are answered; keep the snapshots.")
     parser.add_argument("--every", type=float, default=EVERY_SECONDS, help="seconds between snapshots (%(default)s)")
-    asked = parser.parse_args()
+    options, kafka = asked_of(parser)
+    settings = Settings()
     start_logs(settings, "agencies")
     config = uvicorn.Config(
-        make_app(settings.kafka, asked.every),
+        make_app(kafka, options.every),
         host=settings.host,
         port=settings.port or PORT,
         log_config=None,

@@ -35,7 +35,9 @@ from kafka.errors import KafkaError
 from kafka.protocol.admin import AlterClientQuotasRequest
 
 from deploy.agencies import ANSWERS, INBOUND
+from deploy.asked import asked_of
 from deploy.topics import SNAPSHOT, read
+from shared.broker import Broker
 
 ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 BYTES_IN, BYTES_OUT = 64 * 1024, 4 * 1024 * 1024
@@ -62,8 +64,16 @@ def grantable() -> list[str]:
     return [t.name for t in read() if not t.name.endswith(".dead") and t.name not in ("agencies.gig", "posting.feed")]
 
 
+def check(agency: str, reads: Iterable[str]) -> None:
+    """Raises NotGranted for an id that is none, and for topics that may not be opened."""
+    if not ID.fullmatch(agency):
+        raise NotGranted(f"{agency!r} is no id of an account: letters, digits, _ and -, at most 64")
+    if wrong := set(reads) - set(grantable()):
+        raise NotGranted(f"{min(wrong)} is not open to agencies; these are: {', '.join(grantable())}")
+
+
 def grant(
-    kafka: str,
+    kafka: Broker,
     agency: str,
     reads: Sequence[str],
     *,
@@ -77,10 +87,7 @@ def grant(
     Raises:
         NotGranted: the id has other letters, a topic may not be opened, or the broker refused.
     """
-    if not ID.fullmatch(agency):
-        raise NotGranted(f"{agency!r} is no id of an account: letters, digits, _ and -, at most 64")
-    if wrong := set(reads) - set(grantable()):
-        raise NotGranted(f"{min(wrong)} is not open to agencies; these are: {', '.join(grantable())}")
+    check(agency, reads)
     made = Granted(agency, password or secrets.token_urlsafe(24), tuple(reads), INBOUND + agency)
     with _Admin(kafka) as admin:
         there = set(admin.list_topics())
@@ -90,14 +97,18 @@ def grant(
         if missing:
             admin.create_topics(missing, wait_for_metadata=True)
         _take_back(admin, agency)
-        _done(admin.create_acls(_rights(agency, reads))["failed"])
+        acls = [
+            ACL(f"User:{agency}", "*", operation, ACLPermissionType.ALLOW, resource)
+            for resource, operation in rights(agency, reads)
+        ]
+        _done(admin.create_acls(acls)["failed"])
         credential = UserScramCredentialUpsertion(agency, ScramMechanism.SCRAM_SHA_512, made.password, iterations=8192)
         _done(admin.alter_user_scram_credentials([credential]).values())
         _limit(admin, agency, {"producer_byte_rate": bytes_in, "consumer_byte_rate": bytes_out})
     return made
 
 
-def revoke(kafka: str, agency: str) -> None:
+def revoke(kafka: Broker, agency: str) -> None:
     """Let an agency in no more. Its two topics stay until an operator deletes them.
 
     Raises:
@@ -114,12 +125,12 @@ def revoke(kafka: str, agency: str) -> None:
 class _Admin:
     """An administrator's connection. Raises NotGranted for what the broker refuses."""
 
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: Broker) -> None:
         self._kafka = kafka
 
     def __enter__(self) -> KafkaAdminClient:
         try:
-            self._client = KafkaAdminClient(bootstrap_servers=self._kafka, client_id="kuaizhao-agencies")
+            self._client = KafkaAdminClient(**self._kafka.options, client_id="kuaizhao-agencies")
         except KafkaError as error:
             raise NotGranted(f"the broker at {self._kafka} does not answer: {error}") from None
         return self._client
@@ -130,14 +141,14 @@ class _Admin:
             raise NotGranted(f"the broker at {self._kafka} refused: {error}") from None
 
 
-def _rights(agency: str, reads: Iterable[str]) -> list[ACL]:
+def rights(agency: str, reads: Iterable[str]) -> list[tuple[ResourcePattern, ACLOperation]]:
+    """What an agency may do, and nothing else: read what it was granted, and say and hear what is its own."""
     readable = [*(name for topic in reads for name in (topic, topic + SNAPSHOT)), ANSWERS + agency]
-    rights = [(ResourceType.TOPIC, name, ACLResourcePatternType.LITERAL, ACLOperation.READ) for name in readable]
-    rights.append((ResourceType.TOPIC, INBOUND + agency, ACLResourcePatternType.LITERAL, ACLOperation.WRITE))
-    rights.append((ResourceType.GROUP, f"{agency}.", ACLResourcePatternType.PREFIXED, ACLOperation.READ))
+    literal, prefixed = ACLResourcePatternType.LITERAL, ACLResourcePatternType.PREFIXED
     return [
-        ACL(f"User:{agency}", "*", operation, ACLPermissionType.ALLOW, ResourcePattern(kind, name, pattern))
-        for kind, name, pattern, operation in rights
+        *((ResourcePattern(ResourceType.TOPIC, name, literal), ACLOperation.READ) for name in readable),
+        (ResourcePattern(ResourceType.TOPIC, INBOUND + agency, literal), ACLOperation.WRITE),
+        (ResourcePattern(ResourceType.GROUP, f"{agency}.", prefixed), ACLOperation.READ),
     ]
 
 
@@ -170,7 +181,6 @@ def _done(errors: Iterable[object]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Another agency's user on Kafka.")
-    parser.add_argument("--kafka", default=os.environ.get("KUAIZHAO_KAFKA", "127.0.0.1:19092"), help="host:port")
     commands = parser.add_subparsers(dest="command", required=True)
     let = commands.add_parser("grant", help="let it in, with a new password")
     let.add_argument("agency", metavar="ID", help="its account at identity")
@@ -180,14 +190,14 @@ def main() -> int:
     replication = int(os.environ.get("KAFKA_REPLICATION", "1"))
     let.add_argument("--replication", type=int, default=replication, help="copies of its topics (KAFKA_REPLICATION)")
     commands.add_parser("revoke", help="let it in no more").add_argument("agency", metavar="ID")
-    asked = parser.parse_args()
+    asked, kafka = asked_of(parser)
     try:
         if asked.command == "revoke":
-            revoke(asked.kafka, asked.agency)
+            revoke(kafka, asked.agency)
             print(f"agencies: {asked.agency} has no right any more")
             return 0
         made = grant(
-            asked.kafka,
+            kafka,
             asked.agency,
             asked.reads,
             bytes_in=asked.bytes_in,

@@ -21,6 +21,7 @@ from aiokafka.errors import CommitFailedError, KafkaError
 from pydantic import ValidationError
 
 from deploy.agencies import ANSWERS, INBOUND
+from shared.broker import Broker
 from shared.contracts.agencies import GigOffered
 from shared.contracts.posting import FeedAnswered, FeedFault
 from shared.problems import Fault, Text
@@ -113,7 +114,7 @@ def _attributes(id: str, type: str, source: str, subject: str) -> list[tuple[str
 class Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """One member of the gate's consumer group."""
 
-    def __init__(self, kafka: str) -> None:
+    def __init__(self, kafka: Broker) -> None:
         self._kafka = kafka
         self._consumer: AIOKafkaConsumer | None = None
         self._joined = False
@@ -126,14 +127,14 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         """
         self._joined = False
         self._consumer = consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._kafka,
+            **self._kafka.options,
             group_id=GROUP,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             metadata_max_age_ms=METADATA_MS,
             max_partition_fetch_bytes=BYTES_A_TURN,
         )
-        producer = AIOKafkaProducer(bootstrap_servers=self._kafka, acks="all", compression_type="lz4")
+        producer = AIOKafkaProducer(**self._kafka.options, acks="all", compression_type="lz4")
         pattern = rf"^({re.escape(INBOUND)}.+|{re.escape(FeedAnswered.topic)})$"
         consumer.subscribe(pattern=pattern, listener=self)
         try:

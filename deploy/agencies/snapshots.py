@@ -7,7 +7,6 @@ last, as the copy itself tells. It may be killed, frozen or run twice at once: d
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from deploy.asked import asked_of
 from deploy.topics import SNAPSHOT, read
 from shared.broker import Broker
 from shared.bus import log_bounds
@@ -50,15 +50,15 @@ class _Copy:
     overtaken: set[Key]
 
 
-async def copy(kafka: str, topic: str) -> Copied:
+async def copy(kafka: Broker, topic: str) -> Copied:
     """Bring the compacted copy of a topic up to the topic's present end.
 
     Raises:
         NotCopied: the copy is not provisioned.
         ConnectionError: Kafka does not answer.
     """
-    bounds = await log_bounds(Broker(kafka), [topic])
-    copied = await log_bounds(Broker(kafka), [topic + SNAPSHOT])
+    bounds = await log_bounds(kafka, [topic])
+    copied = await log_bounds(kafka, [topic + SNAPSHOT])
     if len(copied) != len(bounds) or not bounds:
         raise NotCopied(f"{topic}{SNAPSHOT} is not there with the partitions of {topic}: run `python -m deploy.topics`")
     known = await _look(kafka, topic + SNAPSHOT)
@@ -68,7 +68,7 @@ async def copy(kafka: str, topic: str) -> Copied:
         if known.next.get(partition, begin) < begin
     ]
     done = Copied(0, 0, gaps)
-    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all", compression_type="lz4")
+    producer = AIOKafkaProducer(**kafka.options, acks="all", compression_type="lz4")
     try:
         await producer.start()
         async for record in records_of(kafka, topic, known.next):
@@ -86,7 +86,7 @@ async def copy(kafka: str, topic: str) -> Copied:
     return done
 
 
-async def _look(kafka: str, copy: str) -> _Copy:
+async def _look(kafka: Broker, copy: str) -> _Copy:
     known = _Copy({}, {}, set())
     async for record in records_of(kafka, copy, {}):
         headers = _headers(record)
@@ -101,7 +101,7 @@ async def _look(kafka: str, copy: str) -> _Copy:
     return known
 
 
-async def _best(kafka: str, copy: str, keys: set[Key]) -> AsyncIterator[Any]:
+async def _best(kafka: Broker, copy: str, keys: set[Key]) -> AsyncIterator[Any]:
     """The newest event of each of these keys."""
     best: dict[Key, Any] = {}
     async for record in records_of(kafka, copy, {}):
@@ -137,16 +137,16 @@ async def _send(producer: AIOKafkaProducer, topic: str, record: Any, offset: int
     )
 
 
-async def records_of(kafka: str, topic: str, start: Mapping[int, int]) -> AsyncIterator[Any]:
+async def records_of(kafka: Broker, topic: str, start: Mapping[int, int]) -> AsyncIterator[Any]:
     """A topic's records up to its present end: partition by partition from `start`, or from the beginning."""
     bounds = {
         TopicPartition(topic, partition): (max(begin, start.get(partition, begin)), end)
-        for (_, partition), (begin, end) in (await log_bounds(Broker(kafka), [topic])).items()
+        for (_, partition), (begin, end) in (await log_bounds(kafka, [topic])).items()
     }
     ends = {place: end for place, (begin, end) in bounds.items() if begin < end}
     if not ends:
         return
-    consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**kafka.options, enable_auto_commit=False, auto_offset_reset="earliest")
     try:
         await consumer.start()
         consumer.assign(list(ends))
@@ -178,16 +178,15 @@ def _sequence(record: Any) -> int:
     return int(_headers(record)["ce_sequence"])
 
 
-async def copy_all(kafka: str) -> dict[str, Copied]:
+async def copy_all(kafka: Broker) -> dict[str, Copied]:
     """Bring all copies up to date; what was done, by topic."""
     return {topic.name: await copy(kafka, topic.name) for topic in read() if topic.snapshot}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Bring the compacted copies of topics up to date.")
-    parser.add_argument("--kafka", default=os.environ.get("KUAIZHAO_KAFKA", "127.0.0.1:19092"), help="host:port")
     try:
-        done = asyncio.run(copy_all(parser.parse_args().kafka))
+        done = asyncio.run(copy_all(asked_of(parser)[1]))
     except (NotCopied, ConnectionError) as error:
         print(f"snapshots: {error}", file=sys.stderr)
         return 1

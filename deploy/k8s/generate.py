@@ -1,12 +1,12 @@
 """Writes what of deploy/k8s follows from the rest of the project: `python -m deploy.k8s.generate`, or `make contracts`.
 
-    base/kafka/topics.yaml     a KafkaTopic for each topic of deploy/topics.yaml
+    base/kafka/topics.yaml     a KafkaTopic for each topic of deploy/topics.yaml, and for each snapshot
     base/kafka/users.yaml      a KafkaUser for each process, which may read what its reactions hear and write its own
     base/scaling.yaml          a ScaledObject for each service, up to the partitions of what it hears
     base/gateway/envoy.yaml, base/gateway/drain.sh   the same as in deploy/, to the byte
 
-A test fails when the files are not what this would write. `python -m deploy.k8s.generate agency NAME` prints the
-KafkaUser of another agency instead.
+A test fails when the files are not what this would write. `python -m deploy.k8s.generate agency ID TOPIC …` prints the
+KafkaUser and the two KafkaTopics of another agency instead: what `deploy.agencies.access` grants where no Strimzi is.
 """
 
 import re
@@ -16,10 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kafka.admin import ACLResourcePatternType
 
+from deploy.agencies import ANSWERS, INBOUND
+from deploy.agencies.access import BYTES_IN, BYTES_OUT, RETENTION_HOURS, NotGranted, check, rights
+from deploy.agencies.gate import GROUP
 from deploy.local.ports import SERVICES
-from deploy.topics import Topic
+from deploy.topics import SNAPSHOT, Topic, with_snapshots
 from deploy.topics import read as read_topics
+from shared.contracts.agencies import GigOffered
+from shared.contracts.posting import FeedAnswered
 from shared.run import load
 
 HERE = Path(__file__).parent
@@ -27,7 +33,8 @@ DEPLOY = HERE.parent
 CLUSTER = "kuaizhao"
 """The Kafka resource of Strimzi that topics and users belong to."""
 BOOTSTRAP = f"{CLUSTER}-kafka-bootstrap:9093"
-FEED = "agencies.gig"
+FEED, FEED_ANSWERS = GigOffered.topic, FeedAnswered.topic
+PATTERNS = {ACLResourcePatternType.LITERAL: "literal", ACLResourcePatternType.PREFIXED: "prefix"}
 LAG_FOR_ONE_MORE = 1_000
 """Events that wait for a group before it gets one more process: half a second of one process' work
 (docs/performance.md)."""
@@ -45,7 +52,6 @@ def hears() -> dict[str, list[str]]:
 
 
 def topic(topic: Topic) -> Resource:
-    hours = topic.retention_hours
     return {
         "apiVersion": "kafka.strimzi.io/v1",
         "kind": "KafkaTopic",
@@ -53,7 +59,7 @@ def topic(topic: Topic) -> Resource:
         "spec": {
             "partitions": topic.partitions,
             "replicas": topic.replication,
-            "config": {"retention.ms": max(-1, hours * 3_600_000)},
+            "config": {name: int(value) if value.isdecimal() else value for name, value in topic.configs.items()},
         },
     }
 
@@ -80,7 +86,7 @@ def _allowed(kind: str, name: str, *operations: str, pattern: str = "literal") -
 
 
 def users(topics: Sequence[Topic], hears: Mapping[str, Sequence[str]]) -> list[Resource]:
-    """Each service's, the page's, the scaler's, and that of the command `kuaizhao`.
+    """Each service's, the page's, that of the gate and the snapshots, the scaler's, and that of the command `kuaizhao`.
 
     A service writes the topics that bear its name, its dead letters among them, and joins the one group that does.
     The command reads all, for a restore, and writes nothing.
@@ -95,6 +101,14 @@ def users(topics: Sequence[Topic], hears: Mapping[str, Sequence[str]]) -> list[R
         for name, heard in hears.items()
     ]
     page = user("web", reads=open_topics(topics))
+    copied = [topic.name for topic in topics if topic.snapshot]
+    copies = [name + SNAPSHOT for name in copied]
+    agencies = user("agencies", reads=[FEED_ANSWERS, *copied, *copies], writes=[FEED, *copies])
+    agencies["spec"]["authorization"]["acls"] += [
+        _allowed("topic", INBOUND, "Describe", "Read", pattern="prefix"),
+        _allowed("topic", ANSWERS, "Describe", "Write", pattern="prefix"),
+        _allowed("group", GROUP, "Read", "Describe"),
+    ]
     heard = sorted({topic for each in hears.values() for topic in each})
     scaler = user("scaler")
     scaler["spec"]["authorization"]["acls"] = [
@@ -106,18 +120,35 @@ def users(topics: Sequence[Topic], hears: Mapping[str, Sequence[str]]) -> list[R
         reads=[topic.name for topic in topics],
         groups=[_allowed("group", name, "Describe") for name in hears],
     )
-    return [*services, page, scaler, operations]
+    return [*services, page, agencies, scaler, operations]
 
 
-def agency(name: str, topics: Sequence[Topic]) -> Resource:
-    """Another agency's: it reads every open topic in groups that begin with its name, and may write to the feed."""
-    if not re.fullmatch(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?", name):
-        raise ValueError(
-            f"{name!r} is no name of an agency: up to 40 lower-case letters, digits and hyphens, a letter first"
+def agency(id: str, reads: Sequence[str]) -> list[Resource]:
+    """Another agency's user, who signs in by SCRAM-SHA-512, and its two topics. `reads`: the topics that it may read.
+
+    Raises:
+        NotGranted: the id is none that Kubernetes takes for a name, or a topic may not be opened.
+    """
+    check(id, reads)
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?", id):
+        raise NotGranted(f"{id!r} is no name on Kubernetes: lower-case letters, digits and hyphens between them")
+    acls = [
+        _allowed(
+            resource.resource_type.name.lower(),
+            resource.resource_name,
+            operation.name.capitalize(),
+            pattern=PATTERNS[resource.pattern_type],
         )
-    name = f"agency-{name}"
-    groups = [_allowed("group", f"{name}-", "Read", "Describe", pattern="prefix")]
-    return user(name, reads=open_topics(topics), writes=[FEED], groups=groups)
+        for resource, operation in rights(id, reads)
+    ]
+    made = user(id)
+    made["spec"] = {
+        "authentication": {"type": "scram-sha-512"},
+        "authorization": {"type": "simple", "acls": acls},
+        "quotas": {"producerByteRate": BYTES_IN, "consumerByteRate": BYTES_OUT},
+    }
+    own = [Topic(name + id, "agency_id", 1, 1, RETENTION_HOURS) for name in (INBOUND, ANSWERS)]
+    return [made, *map(topic, own)]
 
 
 def open_topics(topics: Iterable[Topic]) -> list[str]:
@@ -184,7 +215,7 @@ def made() -> dict[Path, str]:
     topics, heard = read_topics(), hears()
     partitions = {topic.name: topic.partitions for topic in topics}
     return {
-        HERE / "base" / "kafka" / "topics.yaml": text(map(topic, topics)),
+        HERE / "base" / "kafka" / "topics.yaml": text(map(topic, with_snapshots(topics))),
         HERE / "base" / "kafka" / "users.yaml": text(users(topics, heard)),
         HERE / "base" / "scaling.yaml": text(scaler(name, each, partitions) for name, each in heard.items()),
         HERE / "base" / "gateway" / "envoy.yaml": (DEPLOY / "envoy.yaml").read_text("utf-8"),
@@ -207,13 +238,13 @@ def main() -> None:
         case []:
             for path, content in made().items():
                 path.write_text(content, "utf-8")
-        case ["agency", name]:
+        case ["agency", id, *reads]:
             try:
-                print(text([agency(name, read_topics())]), end="")
-            except ValueError as error:
+                print(text(agency(id, reads)), end="")
+            except NotGranted as error:
                 sys.exit(f"generate: {error}")
         case _:
-            sys.exit("usage: python -m deploy.k8s.generate [agency NAME]")
+            sys.exit("usage: python -m deploy.k8s.generate [agency ID TOPIC ...]")
 
 
 if __name__ == "__main__":

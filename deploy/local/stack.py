@@ -20,6 +20,7 @@ from deploy.local.ports import SERVICES, USUAL, check_free, free_ports, usual_po
 from deploy.local.process import CannotRun, Process, together
 from deploy.local.servers import LOCALHOST, ROOT, Envoy, Kafka, Mongo, PythonService, Tansu, Valkey
 from deploy.topics import TopicsError, provision
+from shared.broker import Broker
 
 MARKET = (*SERVICES, "web", "gateway")
 """Services, the live page and Envoy."""
@@ -159,7 +160,7 @@ class Stack:
         await self.processes[name].start()
         if name == "kafka":
             try:
-                await provision(self.kafka)
+                await provision(Broker(self.kafka))
             except TopicsError as error:
                 raise CannotRun(f"topics: {error}") from None
 

@@ -24,6 +24,7 @@ from deploy.local.process import until
 from deploy.local.stack import Stack
 from deploy.topics import SNAPSHOT
 from shared import clock
+from shared.broker import Broker as At
 from shared.contracts.agencies import GigOffered
 from shared.contracts.posting import FeedAnswered
 from shared.unit import OutboxRow, outbox_row
@@ -32,6 +33,7 @@ from tests.agencies.__main__ import faults, line
 from tests.agencies.act import Scene, act
 from tests.agencies.samples import SAMPLES, Sample
 from tests.agencies.world import OPEN_TOPICS, SIGNED_IN, Broker
+from tests.e2e.guarded import GuardedStack
 from tests.service.posting.market import draft
 
 # On a new machine four languages fetch what they need first.
@@ -231,8 +233,8 @@ async def test_the_broker_limits_what_each_agency_writes_and_reads(broker: Broke
     assert await asyncio.to_thread(_quota, broker.ours, ONE) == {}
 
 
-def _quota(kafka: str, user: str) -> dict[str, float]:
-    admin = KafkaAdminClient(bootstrap_servers=kafka)
+def _quota(kafka: At, user: str) -> dict[str, float]:
+    admin = KafkaAdminClient(**kafka.options)
     try:
         request = DescribeClientQuotasRequest
         asked = request.ComponentData(entity_type="user", match_type=0, match=user)
@@ -327,9 +329,13 @@ async def until_ready(stack: Stack, status: int) -> list[str]:
 
 
 @pytest.mark.feature("F12")
-async def test_make_up_has_the_gate_and_the_snapshots_and_their_health_is_true(tmp_path: Path) -> None:
-    async with Stack(tmp_path, ports=free_ports(), parts=["agencies"], say=lambda line: None) as stack:
-        local = Broker(stack.kafka, stack.kafka_for_agencies)
+@pytest.mark.parametrize("kind", [Stack, GuardedStack])
+async def test_a_stack_has_the_gate_and_the_snapshots_and_their_health_is_true(
+    tmp_path: Path, kind: type[Stack]
+) -> None:
+    """Also where they may do only what deploy/k8s lets them do."""
+    async with kind(tmp_path, ports=free_ports(), parts=["agencies"], say=lambda line: None) as stack:
+        local = Broker(At(stack.kafka), stack.kafka_for_agencies)
         one = await asyncio.to_thread(grant, local.ours, ONE, ["posting.gig"])
         await local.write_as(ONE, one.password, INBOUND + ONE, b"not json")
         ((answer, _),) = await answers_of(local, ONE, one.password, 1)
@@ -347,7 +353,7 @@ async def test_make_up_has_the_gate_and_the_snapshots_and_their_health_is_true(t
 async def test_snapshots_that_fail_are_tried_again_and_told_of(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     mended = asyncio.Event()
 
-    async def copy_all(kafka: str) -> dict[str, Copied]:
+    async def copy_all(kafka: At) -> dict[str, Copied]:
         if not mended.is_set():
             raise NotCopied("posting.gig.snapshot is not there")
         return {"posting.gig": Copied(0, 0, ["a gap"])}

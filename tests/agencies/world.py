@@ -53,9 +53,10 @@ async def broker(folder: Path) -> AsyncIterator["Broker"]:
         dist=await kafka_dist(print),
     )
     await kafka.start()
+    ours = At(kafka.address)
     try:
-        await provision(kafka.address)
-        yield Broker(kafka.address, f"{LOCALHOST}:{ports['agencies']}")
+        await provision(ours)
+        yield Broker(ours, f"{LOCALHOST}:{ports['agencies']}")
     finally:
         await kafka.stop()
 
@@ -64,11 +65,11 @@ async def broker(folder: Path) -> AsyncIterator["Broker"]:
 class Broker:
     """Where our services reach it, and where agencies do."""
 
-    ours: str
+    ours: At
     theirs: str
 
     async def say(self, rows: Iterable[OutboxRow]) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.ours, acks="all", compression_type="lz4") as producer:
+        async with AIOKafkaProducer(**self.ours.options, acks="all", compression_type="lz4") as producer:
             for row in rows:
                 headers = [(name, value.encode()) for name, value in row.headers.items()]
                 await producer.send(row.topic, row.body, key=row.key, headers=headers)
@@ -76,7 +77,7 @@ class Broker:
 
     async def put(self, row: OutboxRow, *, key: bytes, partition: int) -> None:
         """One record, under a key and in a partition of its own."""
-        async with AIOKafkaProducer(bootstrap_servers=self.ours, acks="all") as producer:
+        async with AIOKafkaProducer(**self.ours.options, acks="all") as producer:
             headers = [(name, value.encode()) for name, value in row.headers.items()]
             await producer.send_and_wait(row.topic, row.body, key=key, partition=partition, headers=headers)
 
@@ -85,8 +86,8 @@ class Broker:
 
     async def forget(self, *topics: str) -> int:
         """Delete all that stands in topics now, as retention does; how many records that were."""
-        bounds = await log_bounds(At(self.ours), topics)
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.ours)
+        bounds = await log_bounds(self.ours, topics)
+        admin = AIOKafkaAdminClient(**self.ours.options)
         try:
             await admin.start()
             ends = {TopicPartition(*place): RecordsToDelete(before_offset=end) for place, (_, end) in bounds.items()}
@@ -101,7 +102,7 @@ class Broker:
         kept = list({(each.topic, each.partition, each.key): None for each in reversed(before)})
         last = {(each.topic, each.partition, each.key): each for each in before}
         await self.forget(*topics)
-        async with AIOKafkaProducer(bootstrap_servers=self.ours, acks="all") as producer:
+        async with AIOKafkaProducer(**self.ours.options, acks="all") as producer:
             for key in reversed(kept):
                 each = last[key]
                 await producer.send(
@@ -112,7 +113,7 @@ class Broker:
 
     async def read_as(self, user: str, password: str, topic: str, *, group: str | None = None) -> list[Any]:
         """What an agency can read of a topic up to its present end. Raises what the broker refuses."""
-        bounds = await log_bounds(At(self.ours), [topic])
+        bounds = await log_bounds(self.ours, [topic])
         wanted = sum(end - begin for begin, end in bounds.values())
         found: list[Any] = []
         login = {"sasl_plain_username": user, "sasl_plain_password": password}

@@ -77,7 +77,7 @@ class GuardedStack(Stack):
 
     def environment(self, name: str) -> dict[str, str]:
         variables = super().environment(name)
-        if self.keeps_its_log and part_of(name) in (*SERVICES, "web"):
+        if self.keeps_its_log and part_of(name) in (*SERVICES, "web", "agencies"):
             given = {"kafka": self.kafka_for_users, **self.certificate_settings(part_of(name))}
             variables |= {f"KUAIZHAO_{setting.upper()}": value for setting, value in given.items()}
         return variables

@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from deploy.local.ports import free_ports
 from deploy.topics import provision
 from shared import clock
+from shared.broker import Broker
 from shared.bus import SESSION_MS
 from shared.contracts import Event
 from shared.contracts.posting import GigReopened
@@ -140,7 +141,7 @@ async def world(kafka: str, mongo_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     database = f"test_world_{clock.new_id().replace('-', '')[-12:]}"
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
-    await provision(kafka)
+    await provision(Broker(kafka))
     if DEAD not in await admin.list_topics():
         await admin.create_topics([NewTopic(DEAD, 1, 1)])
     producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")

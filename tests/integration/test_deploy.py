@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 import deploy.check
+from deploy.agencies.access import BYTES_IN, BYTES_OUT, NotGranted
 from deploy.k8s import check as k8s
 from deploy.k8s import generate
 from deploy.local.ports import SERVICES
@@ -18,6 +19,7 @@ from deploy.otel import check as otel
 from deploy.otel import dashboards
 from deploy.otel.dashboards import Query
 from deploy.topics import read as read_topics
+from deploy.topics import with_snapshots
 from shared.settings import Settings
 
 Manifest = dict[str, Any]
@@ -197,7 +199,7 @@ def test_every_service_is_there_in_the_one_shape(overlay: list[Manifest]) -> Non
 def test_every_variable_is_a_setting(overlay: list[Manifest]) -> None:
     known = {f"KUAIZHAO_{name.upper()}" for name in Settings.model_fields}
     passed = set(one(overlay, "ConfigMap", "settings")["data"])
-    passed |= {each["name"] for name in (*SERVICES, "web") for each in container(overlay, name)["env"]}
+    passed |= {each["name"] for name in (*SERVICES, "web", "agencies") for each in container(overlay, name)["env"]}
     assert {name for name in passed if name.startswith("KUAIZHAO_")} <= known
 
 
@@ -237,7 +239,9 @@ def test_every_topic_is_there_with_its_partitions(overlay: list[Manifest]) -> No
         for each in overlay
         if each["kind"] == "KafkaTopic"
     }
-    assert there == {each.name: (each.partitions, each.retention_hours * 3_600_000) for each in read_topics()}
+    wanted = with_snapshots(read_topics())
+    assert there == {each.name: (each.partitions, each.retention_hours * 3_600_000) for each in wanted}
+    assert one(overlay, "KafkaTopic", "posting.gig.snapshot")["spec"]["config"]["cleanup.policy"] == "compact,delete"
 
 
 def allowed(user: Manifest, operation: str, kind: str = "topic") -> set[str]:
@@ -276,14 +280,43 @@ def test_no_scaler_goes_beyond_the_partitions(overlay: list[Manifest]) -> None:
     assert few["spec"]["maxReplicaCount"] == 3
 
 
-def test_another_agency_gets_a_user_of_its_own() -> None:
-    user = generate.agency("star-hr", read_topics())
-    assert list(k8s.schema([user])) == []
-    assert allowed(user, "Write") == {"agencies.gig"}
-    assert allowed(user, "Read", "group") == {"agency-star-hr-"}
-    assert not any(name.endswith(".dead") for name in allowed(user, "Read"))
-    with pytest.raises(ValueError, match="is no name of an agency"):
-        generate.agency("Star HR", read_topics())
+def test_another_agency_gets_a_user_and_topics_of_its_own() -> None:
+    id = "01a199d7-9100-7c2a-8f10-3f1d2a7b9c55"
+    made = generate.agency(id, ["posting.gig"])
+    assert list(k8s.schema(made)) == []
+    user, inbound, answers = made
+    assert (inbound["metadata"]["name"], answers["metadata"]["name"]) == (
+        f"agencies.gig.{id}",
+        f"agencies.answers.{id}",
+    )
+    assert allowed(user, "Write") == {f"agencies.gig.{id}"}
+    assert allowed(user, "Read") == {"posting.gig", "posting.gig.snapshot", f"agencies.answers.{id}"}
+    assert [acl["resource"] for acl in user["spec"]["authorization"]["acls"] if acl["resource"]["type"] == "group"] == [
+        {"type": "group", "name": f"{id}.", "patternType": "prefix"}
+    ]
+    assert user["spec"]["quotas"] == {"producerByteRate": BYTES_IN, "consumerByteRate": BYTES_OUT}
+
+
+@pytest.mark.parametrize(
+    ("id", "reads", "said"),
+    [
+        ("Star HR", [], "no id of an account"),
+        ("star_hr", [], "no name on Kubernetes"),
+        ("star-hr", ["posting.dead"], "posting.dead is not open"),
+    ],
+)
+def test_an_agency_that_cannot_be_let_in_is_told_why(id: str, reads: list[str], said: str) -> None:
+    with pytest.raises(NotGranted, match=said):
+        generate.agency(id, reads)
+
+
+def test_the_gate_may_do_what_it_passes_on_and_no_more(overlay: list[Manifest]) -> None:
+    user = one(overlay, "KafkaUser", "agencies")
+    copies = {"posting.gig.snapshot", "matching.placement.snapshot"}
+    assert allowed(user, "Write") == {"agencies.gig", "agencies.answers.", *copies}
+    assert allowed(user, "Read") == {"agencies.gig.", "posting.feed", "posting.gig", "matching.placement", *copies}
+    assert allowed(user, "Read", "group") == {"kuaizhao-gate"}
+    assert container(overlay, "agencies")["args"] == ["deploy.agencies"]
 
 
 # --- alerts and dashboards -------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from deploy import topics
 from deploy.local.ports import free_ports
 from deploy.local.process import CannotRun, until
 from deploy.local.stack import Stack
+from shared.broker import Broker
 
 
 def pids(stack: Stack) -> list[int]:
@@ -65,8 +66,8 @@ async def test_a_killed_broker_and_database_keep_what_they_confirmed(tmp_path: P
 
 
 async def test_the_broker_has_the_topics_of_the_file(kafka: str) -> None:
-    await asyncio.gather(topics.provision(kafka), topics.provision(kafka))
-    assert await topics.provision(kafka) == 0
+    await asyncio.gather(topics.provision(Broker(kafka)), topics.provision(Broker(kafka)))
+    assert await topics.provision(Broker(kafka)) == 0
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
@@ -79,9 +80,9 @@ async def test_the_broker_has_the_topics_of_the_file(kafka: str) -> None:
 
 
 async def test_a_topic_with_another_partition_count_is_an_error(kafka: str) -> None:
-    await topics.provision(kafka, [topics.Topic("local.grown", "key", 2, 1, 1)])
+    await topics.provision(Broker(kafka), [topics.Topic("local.grown", "key", 2, 1, 1)])
     with pytest.raises(topics.TopicsError, match=r"^topic local\.grown has 2 partitions, not 3"):
-        await topics.provision(kafka, [topics.Topic("local.grown", "key", 3, 1, 1)])
+        await topics.provision(Broker(kafka), [topics.Topic("local.grown", "key", 3, 1, 1)])
 
 
 async def test_a_service_behind_the_gateway_goes_on_from_the_kept_state(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from fastapi import FastAPI
 from deploy.local.ports import free_ports
 from deploy.topics import provision
 from shared import clock
+from shared.broker import Broker
 from shared.contracts import Event
 from shared.contracts.matching import PlacementMade
 from shared.contracts.posting import GigPosted, GigTerms
@@ -72,7 +73,7 @@ async def key_server() -> AsyncIterator[str]:
 
 @pytest.fixture
 async def market(kafka: str, mongo_url: str) -> AsyncIterator[Market]:
-    await provision(kafka)
+    await provision(Broker(kafka))
     database = f"test_crowd_{os.getpid()}"
     client, producer = connect(mongo_url), AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
     async with AsyncExitStack() as stack:

@@ -231,6 +231,7 @@ class Kafka(Process):
         super().__init__("kafka", folder)
         self.dist = dist
         self.address = f"{LOCALHOST}:{port}"
+        self._links = list(links or ())
         properties = kafka_properties(port, controller, links=links, agencies=agencies)
         self._properties = properties | {"log.dirs": str(folder / "data")}
         self._file = folder / "server.properties"
@@ -251,6 +252,8 @@ class Kafka(Process):
         return self.dist.java("kafka.Kafka", str(self._file))
 
     async def answers(self) -> bool:
+        for port in self._links:  # which are opened one after another
+            await _connects(LOCALHOST, port)
         return await kafka_answers(self.address)
 
 

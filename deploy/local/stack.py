@@ -8,7 +8,7 @@ import secrets
 import shutil
 import signal
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -318,7 +318,26 @@ class Stack:
         with _every(
             5, lambda: self.say(f"… waiting for {', '.join(sorted(waiting))} ({time.monotonic() - began:.0f} s)")
         ):
-            await together(*(start(name) for name in names))
+            running = [process for name, process in self.processes.items() if process.pid and name not in names]
+            await _while_all_run(running, together(*(start(name) for name in names)))
+
+
+async def _while_all_run(running: Sequence[Process], work: Coroutine[None, None, None]) -> None:
+    """Do work that needs these processes. Raises CannotRun, with its last words, when one of them ends meanwhile."""
+    done = asyncio.ensure_future(work)
+    ends = {asyncio.ensure_future(process.ended()): process for process in running}
+    try:
+        await asyncio.wait([done, *ends], return_when=asyncio.FIRST_COMPLETED)
+        for end, process in ends.items():
+            if end.done() and not done.done():
+                raise CannotRun(
+                    f"{process.name} ended with code {end.result()} while others started{process.last_words()}"
+                )
+        await done
+    finally:
+        for task in (done, *ends):
+            task.cancel()
+        await asyncio.gather(done, *ends, return_exceptions=True)  # what was started is stopped in its own time
 
 
 @contextmanager

@@ -1,8 +1,10 @@
 """What the local run decides before it starts anything: ports, topics, the gateway's addresses, which broker."""
 
+import asyncio
 import os
 import socket
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from deploy import topics
 from deploy.local import kafka_dist as dist
 from deploy.local.envoy import render
 from deploy.local.ports import USUAL, check_free, free_ports, usual_ports
-from deploy.local.process import CannotRun
+from deploy.local.process import CannotRun, Process
 from deploy.local.servers import Tansu
 from deploy.local.stack import Stack
 
@@ -201,3 +203,34 @@ async def test_why_there_is_no_kafka(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(CannotRun, match=f"^Apache Kafka cannot be had: {reason}"):
         await dist.make_broker(tmp_path, port=1, controller=2, say=lambda _: None)
+
+
+class Sleeper(Process):
+    """Runs until it is ended, and is ready at once or never."""
+
+    def __init__(self, name: str, folder: Path, *, ready: bool) -> None:
+        super().__init__(name, folder)
+        self._ready = ready
+
+    def command(self) -> Sequence[str]:
+        return ["sleep", "600"]
+
+    async def answers(self) -> bool:
+        return self._ready
+
+
+def test_what_ends_while_others_start_is_named_at_once(tmp_path: Path) -> None:
+    async def play() -> None:
+        server, part = Sleeper("server", tmp_path / "a", ready=True), Sleeper("part", tmp_path / "b", ready=False)
+        stack = Stack(tmp_path, parts=[], say=lambda line: None)
+        stack.processes = {"server": server, "part": part}
+        await stack._start_all(["server"])
+        starting = asyncio.create_task(stack._start_all(["part"]))
+        while not part.pid:
+            await asyncio.sleep(0.01)
+        await server.kill()
+        with pytest.raises(CannotRun, match="server ended with code -9 while others started"):
+            await starting
+        assert part.pid is None
+
+    asyncio.run(play())

@@ -63,7 +63,7 @@ def free_ports(parts: Iterable[str] = USUAL) -> dict[str, int]:
         for part in parts:
             while True:
                 port = random.randint(first, last)
-                if port in ports.values():  # SO_REUSEADDR lets a bound port be bound again
+                if port in ports.values() or port in USUAL.values():  # SO_REUSEADDR lets a bound port be bound again
                     continue
                 probe = held.enter_context(closing(_socket()))
                 try:

@@ -56,7 +56,7 @@ def test_two_parts_on_one_port_are_both_named() -> None:
 
 
 def test_the_state_folder_makes_its_secrets_once_and_for_its_owner_only(tmp_path: Path) -> None:
-    first, second = Stack(tmp_path, parts=[]), Stack(tmp_path, parts=[])
+    first, second = Stack(tmp_path, ports=free_ports(), parts=[]), Stack(tmp_path, ports=free_ports(), parts=[])
     first.claim()
     first.release()
     second.claim()

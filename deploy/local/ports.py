@@ -28,6 +28,8 @@ USUAL: Mapping[str, int] = {
 }
 """Part to port."""
 
+_GIVEN: set[int] = set()
+
 
 def setting(part: str) -> str:
     """The environment variable that moves a part to another port."""
@@ -53,7 +55,8 @@ def free_ports(parts: Iterable[str] = USUAL) -> dict[str, int]:
     """Ports that nobody listens on at this moment; within KUAIZHAO_FREE_PORTS, `first-last`, where that is set.
 
     They lie below the range from which the system takes ports for outgoing connections: one of those could otherwise
-    sit on the port of a server that was killed and is about to start again.
+    sit on the port of a server that was killed and is about to start again. None is given twice in a process: who was
+    given one may listen on it much later.
     """
     top = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     usual = f"10000-{top - 1 if top > 20_000 else 65_535}"
@@ -63,7 +66,7 @@ def free_ports(parts: Iterable[str] = USUAL) -> dict[str, int]:
         for part in parts:
             while True:
                 port = random.randint(first, last)
-                if port in ports.values() or port in USUAL.values():  # SO_REUSEADDR lets a bound port be bound again
+                if port in _GIVEN or port in USUAL.values():
                     continue
                 probe = held.enter_context(closing(_socket()))
                 try:
@@ -71,6 +74,7 @@ def free_ports(parts: Iterable[str] = USUAL) -> dict[str, int]:
                 except OSError:
                     continue
                 ports[part] = port
+                _GIVEN.add(port)
                 break
     return ports
 

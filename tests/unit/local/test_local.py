@@ -38,6 +38,13 @@ def test_free_ports_differ_and_lie_below_those_of_outgoing_connections() -> None
     assert max(ports.values()) < lowest_outgoing
 
 
+def test_no_port_is_given_twice_nor_a_usual_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who was given one may not listen on it yet."""
+    monkeypatch.setenv("KUAIZHAO_FREE_PORTS", f"{USUAL['mongo'] - 3}-{USUAL['mongo'] + 3}")
+    given = [free_ports(["one"])["one"] for _ in range(6)]
+    assert sorted([*given, USUAL["mongo"]]) == list(range(USUAL["mongo"] - 3, USUAL["mongo"] + 4))
+
+
 def test_a_taken_port_is_one_line_with_its_holder_and_its_setting() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

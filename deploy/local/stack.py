@@ -4,6 +4,7 @@ import asyncio
 import base64
 import fcntl
 import os
+import resource
 import secrets
 import shutil
 import signal
@@ -28,6 +29,7 @@ EVERYTHING = (*MARKET, "agencies", "city")
 """What a stack can run beside its servers: the market, what other agencies need, the simulated city."""
 
 FREE_BYTES = 1 << 30
+FILES = 65_536
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds before a part that ended is started again; they double for one that ends soon."""
 ENVOY = ROOT / "deploy" / "envoy.yaml"
@@ -132,6 +134,7 @@ class Stack:
         Raises:
             CannotRun: something that a person can mend is in the way; nothing is left running then.
         """
+        _allow_files()
         try:
             self.claim()
             await self._make()
@@ -320,6 +323,14 @@ class Stack:
         ):
             running = [process for name, process in self.processes.items() if process.pid and name not in names]
             await _while_all_run(running, together(*(start(name) for name in names)))
+
+
+def _allow_files() -> None:
+    """Let us and what we start have many files open: Kafka has thousands, and a laptop's usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _while_all_run(running: Sequence[Process], work: Coroutine[None, None, None]) -> None:

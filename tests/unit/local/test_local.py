@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import resource
 import socket
 import stat
 from collections.abc import Sequence
@@ -241,3 +242,20 @@ def test_what_ends_while_others_start_is_named_at_once(tmp_path: Path) -> None:
         assert part.pid is None
 
     asyncio.run(play())
+
+
+def test_a_stack_may_have_many_files_open(tmp_path: Path) -> None:
+    """What is started inherits it."""
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1_024, hard), hard))
+    try:
+        with pytest.raises(CannotRun):  # a port is no port, so that nothing is started
+            asyncio.run(_enter(Stack(tmp_path, ports={**free_ports(), "web": 0, "kafka": 0}, parts=["web"])))
+        assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(65_536, hard)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, hard))
+
+
+async def _enter(stack: Stack) -> None:
+    async with stack:
+        pass

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,23 @@ def services() -> dict[str, Any]:
 def test_compose_accepts_the_file(profiles: list[str]) -> None:
     checked = compose(*(f"--profile={name}" for name in profiles), "config", "--quiet")
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_the_image_holds_whatever_its_commands_import(tmp_path: Path, services: dict[str, Any]) -> None:
+    """Of the files that .dockerignore lets in, in a folder of their own."""
+    for line in (ROOT / ".dockerignore").read_text("utf-8").splitlines():
+        if line.startswith("!"):
+            path, copied = ROOT / line[1:], tmp_path / line[1:]
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, copied)
+    commands = {each["command"][0] for each in services.values() if each["image"].startswith("kuaizhao:")}
+    assert commands == {"shared.run", "clients.web", "clients.city", "deploy.agencies", "deploy.provision"}
+    for module in (*commands, *(f"services.{name}.app" for name in SERVICES), "ops.__main__", "deploy.agencies.access"):
+        name = module if (tmp_path / f"{module.replace('.', '/')}.py").exists() else f"{module}.__main__"
+        done = subprocess.run(
+            [sys.executable, "-c", f"import {name}"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("name", GIVEN)

@@ -55,6 +55,7 @@ FRESH = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mo
 FREE_BYTES = 6 << 30
 BASE = "docker.io/library/python:3.11-slim"
 UP_SECONDS = 300
+OF_ITS_OWN = 9_001  # the number of a story's people; the city has the first ones
 PLACE = Path("/var/tmp")  # noqa: S108 - only folders of our own in it; /tmp may be memory
 LOG = ROOT / ".cache" / "compose-test.log"
 PORT = 8000
@@ -554,7 +555,7 @@ def inside(folder: Path) -> None:
             check_city(compose, gateway)
         with step(f"{' and '.join(ROLLED)} get the next version"):
             web = f"http://{address_of(podman, compose, 'web')}:8100"
-            posted = check_rolling(podman, compose, Story(gateway, web, compose.operator_password, n=1))
+            posted = check_rolling(podman, compose, Story(gateway, web, compose.operator_password, n=OF_ITS_OWN))
         count = check_containers(podman, compose)
         with step("stop"):
             stopped = check_stop(compose)

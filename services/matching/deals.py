@@ -131,7 +131,7 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
     confirm_by = confirmation_due(offer, gig, rules, unit.now)
-    return take(unit, offer, gig, random.choice(seats), commitments, rules, confirm_by)
+    return take(unit, offer, gig, random.choice(seats), commitments, rules, confirm_by, last=len(seats) == 1)
 
 
 def _must_stand(offer: Offer, now: datetime) -> None:
@@ -189,10 +189,13 @@ def take(
     commitments: Commitments,
     rules: Rules,
     confirm_by: datetime | None = None,
+    *,
+    last: bool,
 ) -> Placement:
-    """The worker of an offer takes a seat, all being in order.
+    """The worker of an offer takes a seat, all being in order. `last`: no other was seen to be free.
 
-    It is a placement at once, or when confirmed, or when the crew is whole: the next window sees to that.
+    It is a placement at once, or when confirmed, or when the crew is whole: the next window sees to that, and to the
+    offers of a gig that is full. Of other gigs a window would have nothing to do.
     """
     status: PlacementStatus = "placed"
     if gig.crew == "gathering":
@@ -224,7 +227,8 @@ def take(
         announce(unit, placement, commitments, rules)
     elif confirm_by:
         unit.set_timer(CONFIRMATION, placement.id, confirm_by)
-    unit.nudge(offer.district)
+    if last or gig.crew == "gathering":
+        unit.nudge(offer.district)
     return placement
 
 

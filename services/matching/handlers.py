@@ -135,12 +135,14 @@ async def let_in(event: WorkerCheckedIn, unit: Unit) -> None:
     unit.nudge(event.district)
 
 
-@react.to(WorkerCheckedOut, needs=lambda event: [(Waiting, event.presence_id)])
+@react.to(WorkerCheckedOut, needs=lambda event: [(Waiting, event.presence_id), (Commitments, event.worker_id)])
 async def let_out(event: WorkerCheckedOut, unit: Unit) -> None:
+    """Whoever holds an offer is offered nothing else, so that only the end of theirs is news to anybody."""
     waiting = await unit.get(Waiting, event.presence_id)
     if waiting:
         unit.delete(waiting)
-        unit.nudge(event.district)
+        if (await deals.commitments_of(unit, event.worker_id)).offer_id:
+            unit.nudge(event.district)
 
 
 @react.to(WorkerRegistered, needs=lambda event: [(Profile, event.worker_id), (PersonKey, event.worker_id)])

@@ -296,7 +296,8 @@ async def _make(
             if proposal.automatic and spare[gig.id]:
                 seats[gig.id] -= 1
                 confirm_by = deals.confirmation_due(offer, gig, rules, unit.now)
-                placement = deals.take(unit, offer, gig, spare[gig.id].pop(), commitments, rules, confirm_by)
+                seat, last = spare[gig.id].pop(), not spare[gig.id]
+                placement = deals.take(unit, offer, gig, seat, commitments, rules, confirm_by, last=last)
             else:
                 offered[gig.id] = offered.get(gig.id, 0) + 1
                 commitments.offer_id = offer.id

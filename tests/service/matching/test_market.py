@@ -11,7 +11,19 @@ from services.matching import market
 from services.matching.store import Offer
 from shared.contracts.matching import OfferMade
 from shared.testing import Harness
-from tests.service.matching.kit import FURONG, YUELU, accept, at, checked_in, closed, offer_of, posted, rule, run
+from tests.service.matching.kit import (
+    FURONG,
+    YUELU,
+    accept,
+    at,
+    checked_in,
+    checked_out,
+    closed,
+    offer_of,
+    posted,
+    rule,
+    run,
+)
 
 BOUND_SECONDS = 20.0
 
@@ -48,6 +60,27 @@ async def test_a_change_wakes_the_loop(matching: Harness, monkeypatch: pytest.Mo
         await matching.receives(posted("gig-2"), checked_in("worker-2"))
         offers = await until(lambda offers: len(offers) == 2, matching)
     assert {offer.district for offer in offers} == {FURONG}
+
+
+async def test_a_window_is_asked_for_by_what_it_can_do_something_about(matching: Harness) -> None:
+    """Not by a seat that is taken while others are free, nor by the end of a check-in that holds no offer."""
+    asked: list[set[str]] = []
+    matching.runtime.store.after_commit = lambda unit: asked.append(set(unit.nudged))
+    await matching.receives(posted(headcount=2), checked_in("worker-1"), checked_in("worker-2"))
+    await run(matching)
+    first, second = [await offer_of(matching, worker) for worker in ("worker-1", "worker-2")]
+    asked.clear()
+    assert (await accept(matching, first)).status_code == 200
+    await matching.receives(checked_out("worker-1"))
+    assert not set().union(*asked)
+    assert (await accept(matching, second)).status_code == 200
+    assert set().union(*asked) == {FURONG}
+    asked.clear()
+    await matching.receives(posted("gig-2"), checked_in("worker-3"))
+    await run(matching)
+    asked.clear()
+    await matching.receives(checked_out("worker-3"))
+    assert set().union(*asked) == {FURONG}
 
 
 async def test_what_another_process_changed_is_seen_by_and_by(

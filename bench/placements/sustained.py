@@ -24,7 +24,7 @@ By = Literal["log", "gateway"]
 IN_HAND: Mapping[By, int] = {"log": 2_000, "gateway": 300}
 """Seats. With more of them batches are greater, and everybody waits longer."""
 
-MOST_A_SECOND = 40
+MOST_A_SECOND = 60
 """Workers who are registered for each second of a load by the gateway: more than two cores bear."""
 
 PARTS_OF_TIME = 6

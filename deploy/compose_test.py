@@ -55,6 +55,7 @@ FRESH = ("unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mo
 FREE_BYTES = 6 << 30
 BASE = "docker.io/library/python:3.11-slim"
 UP_SECONDS = 300
+LOGGED_SECONDS = 12  # until the gateway has written what became of a request
 OF_ITS_OWN = 901  # the number of a story's people; the city has the first ones
 PLACE = Path("/var/tmp")  # noqa: S108 - only folders of our own in it; /tmp may be memory
 LOG = ROOT / ".cache" / "compose-test.log"
@@ -451,6 +452,7 @@ def check_restart(compose: Compose, gateway: str) -> tuple[int, float]:
         answers = reading.result()
     statuses = Counter(status for status, _ in answers)
     if set(statuses) != {200}:
+        time.sleep(LOGGED_SECONDS)
         raise Failed(f"a reader noticed a restart of posting: {dict(statuses)}")
     return len(answers), max(seconds for _, seconds in answers)
 

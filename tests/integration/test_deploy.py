@@ -56,7 +56,7 @@ def test_the_check_counts_what_is_right(capsys: pytest.CaptureFixture[str]) -> N
     assert deploy.check.main() == 0, capsys.readouterr().out
     said = capsys.readouterr().out.splitlines()
     queries = len(list(dashboards.queries()))
-    assert said[-1] == f"deploy: 190 manifests, {len(otel.alerts())} alerts, {queries} dashboard queries, all valid"
+    assert said[-1] == f"deploy: 206 manifests, {len(otel.alerts())} alerts, {queries} dashboard queries, all valid"
 
 
 def test_a_machine_without_go_is_told_so(

@@ -5,6 +5,7 @@ import os
 import resource
 import socket
 import stat
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 import yaml
 
 from deploy import topics
+from deploy.asked import asked_of
 from deploy.local import kafka_dist as dist
 from deploy.local.envoy import render
 from deploy.local.ports import USUAL, check_free, free_ports, usual_ports
@@ -259,3 +261,29 @@ def test_a_stack_may_have_many_files_open(tmp_path: Path) -> None:
 async def _enter(stack: Stack) -> None:
     async with stack:
         pass
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "said"),
+    [
+        ("KUAIZHAO_KAFKA", "nowhere", "KUAIZHAO_KAFKA: "),
+        ("KUAIZHAO_KAFKA_CA", "/ca.crt", "needs all of KUAIZHAO_KAFKA_CA"),
+    ],
+)
+def test_a_command_names_the_setting_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], setting: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(setting, value)
+    monkeypatch.setattr("sys.argv", ["topics"])
+    with pytest.raises(SystemExit) as ended:
+        asked_of(ArgumentParser("topics"))
+    assert ended.value.code == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_command_goes_to_the_broker_that_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUAIZHAO_KAFKA", "127.0.0.1:1")
+    monkeypatch.setattr("sys.argv", ["topics"])
+    assert str(asked_of(ArgumentParser("topics"))[1]) == "127.0.0.1:1"
+    monkeypatch.setattr("sys.argv", ["topics", "--kafka", "127.0.0.1:2"])
+    assert str(asked_of(ArgumentParser("topics"))[1]) == "127.0.0.1:2"

@@ -183,8 +183,7 @@ class Unit:
     def hand(self, kind: type[D], ids: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
         """Let `get` find what was read under these ids: `rows`, and nothing where there is none."""
         for row in rows:
-            if (kind, row["_id"]) not in self._known:  # what this unit has, or has deleted, stays so
-                self._remember(kind, row)
+            self._remember(kind, row)
         for id in ids:
             self._known.setdefault((kind, id), None)
 

@@ -5,7 +5,7 @@ from argparse import ArgumentParser, Namespace
 from pydantic import ValidationError
 
 from shared.broker import Broker
-from shared.settings import Settings
+from shared.settings import Settings, wrong
 
 
 def asked_of(parser: ArgumentParser) -> tuple[Namespace, Broker]:
@@ -16,6 +16,6 @@ def asked_of(parser: ArgumentParser) -> tuple[Namespace, Broker]:
         options = parser.parse_args()
         return options, Broker.of(Settings(kafka=options.kafka), parser.prog)
     except ValidationError as error:
-        parser.error("; ".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+        parser.error("; ".join(wrong(error)))
     except ValueError as error:
         parser.error(str(error))

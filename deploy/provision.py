@@ -6,13 +6,14 @@ Safe to repeat. A server of the operator's own that is a replica set already is 
 import asyncio
 import sys
 
+from pydantic import ValidationError
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
 from pymongo.uri_parser import parse_uri
 
 from deploy.topics import TopicsError, provision
 from shared.broker import Broker
-from shared.settings import Settings
+from shared.settings import Settings, wrong
 
 
 async def replica_set(url: str) -> None:
@@ -32,10 +33,12 @@ async def replica_set(url: str) -> None:
 
 
 async def main() -> None:
-    settings = Settings()
     try:
+        settings = Settings()
         await replica_set(settings.mongo_url)
         created = await provision(Broker.of(settings, "provision"))
+    except ValidationError as error:
+        sys.exit(f"provision: {'; '.join(wrong(error))}")
     except (PyMongoError, TopicsError, ValueError) as error:
         sys.exit(f"provision: {error}")
     print(f"provision: the replica set has a primary; {created} topics created, the rest were there")

@@ -26,7 +26,7 @@ from ops.screen import clean, language, say, shown, table
 from shared.backlog import KINDS
 from shared.broker import Broker
 from shared.problems import Text
-from shared.settings import Settings
+from shared.settings import Settings, wrong
 from shared.store import Contended, DatabaseDown
 
 SHOWN_BODY = 4_000
@@ -483,7 +483,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         _fail(error.text.say(language(), error.facts))
         return 2 if isinstance(error, Misused) else 1
     except ValidationError as error:
-        return _fail("; ".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+        return _fail("; ".join(wrong(error)))
     except (PyMongoError, DatabaseDown) as error:
         return _fail(say(NO_DATABASE, host=_host(settings.mongo_url), error=str(error).partition(" (")[0]))
     except BrokenPipeError:  # who read it has read enough

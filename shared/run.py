@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from shared.certificates import Certificates
 from shared.sealed import Sealer
 from shared.service import Service
-from shared.settings import Settings
+from shared.settings import Settings, wrong
 from shared.telemetry import start_logs
 
 PORTS = {"identity": 8101, "posting": 8102, "workers": 8103, "matching": 8104, "rights": 8105, "notify": 8106}
@@ -104,7 +104,7 @@ def main() -> None:
             Sealer(settings, name)
             Certificates(settings, name)
     except ValidationError as error:
-        sys.exit("\n".join(f"KUAIZHAO_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+        sys.exit("\n".join(wrong(error)))
     except ValueError as error:
         sys.exit(str(error))
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of no use

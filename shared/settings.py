@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pymongo.errors import PyMongoError
@@ -35,6 +35,11 @@ def _zone(value: str) -> str:
     except (ZoneInfoNotFoundError, ValueError):
         raise PydanticCustomError("zone", "must be a time zone such as Asia/Shanghai") from None
     return value
+
+
+def wrong(error: ValidationError) -> list[str]:
+    """What is said of settings that are none: a line for each variable."""
+    return [f"KUAIZHAO_{'_'.join(map(str, each['loc'])).upper()}: {each['msg']}" for each in error.errors()]
 
 
 class Settings(BaseSettings):

@@ -33,6 +33,7 @@ def main() -> None:
         app,
         host=settings.host,
         port=settings.port or PORT,
+        loop="asyncio",  # over uvloop, where there is one, a client of Kafka that speaks TLS waits for ever
         log_config=None,
         access_log=False,
         server_header=False,

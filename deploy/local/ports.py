@@ -4,7 +4,7 @@ import os
 import random
 import socket
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import psutil
@@ -62,20 +62,19 @@ def free_ports(parts: Iterable[str] = USUAL) -> dict[str, int]:
     usual = f"10000-{top - 1 if top > 20_000 else 65_535}"
     first, last = map(int, os.environ.get("KUAIZHAO_FREE_PORTS", usual).split("-"))
     ports: dict[str, int] = {}
+    left = list({*range(first, last + 1)} - _GIVEN - {*USUAL.values()})
+    random.shuffle(left)
     with ExitStack() as held:
         for part in parts:
-            while True:
-                port = random.randint(first, last)
-                if port in _GIVEN or port in USUAL.values():
-                    continue
+            while part not in ports:
+                if not left:
+                    raise CannotRun(f"no port is free from {first} to {last}; KUAIZHAO_FREE_PORTS sets other bounds")
+                port = left.pop()
                 probe = held.enter_context(closing(_socket()))
-                try:
+                with suppress(OSError):
                     probe.bind(("127.0.0.1", port))
-                except OSError:
-                    continue
-                ports[part] = port
-                _GIVEN.add(port)
-                break
+                    ports[part] = port
+                    _GIVEN.add(port)
     return ports
 
 

@@ -195,7 +195,7 @@ def take(
     """The worker of an offer takes a seat, all being in order. `last`: no other was seen to be free.
 
     It is a placement at once, or when confirmed, or when the crew is whole: the next window sees to that, and to the
-    offers of a gig that is full. Of other gigs a window would have nothing to do.
+    offers of a gig that is full. What else it changes (how far people's circles reach) waits for the next look.
     """
     status: PlacementStatus = "placed"
     if gig.crew == "gathering":

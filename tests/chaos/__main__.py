@@ -13,7 +13,6 @@ import asyncio
 import logging
 import os
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -22,13 +21,10 @@ from pathlib import Path
 
 from deploy.local.kafka_dist import Say
 from deploy.local.process import CannotRun
-from deploy.local.servers import ROOT
 from tests.chaos.run import Result, run
 from tests.chaos.workload import Size
 
 KILLS = 40
-KEPT = ROOT / ".cache" / "chaos"
-"""What the processes of a run said that could not run."""
 
 
 BEGAN = time.monotonic()
@@ -70,18 +66,8 @@ def main() -> int:
             )
         except CannotRun as error:
             say(f"cannot run: {error}")
-            say(f"what its processes said: {keep_logs(Path(folder), KEPT / f'{seed}-{os.getpid()}')}")
             return os.EX_UNAVAILABLE
     return tell(result, say)
-
-
-def keep_logs(folder: Path, kept: Path) -> Path:
-    """Copy the logs below a folder that will be gone; where to."""
-    for log in folder.rglob("*.log"):
-        place = kept / log.relative_to(folder)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(log, place)
-    return kept
 
 
 def tell(result: Result, say: Say, first: str = "") -> int:

@@ -101,8 +101,7 @@ class Readers:
                 self.wrong.append("a reader was turned away and not told when to come back")
             elif answer.status_code not in (200, 429):
                 self.wrong.append(f"a reader was answered {answer.status_code}")
-            # As apps do: who was turned away comes back when it was told to.
-            await asyncio.sleep(float(answer.headers.get("retry-after", "1")) if answer.status_code == 429 else 0)
+            await asyncio.sleep(0.05 if answer.status_code == 429 else 0)
 
 
 async def run(folder: Path, *, seed: int, seconds: float, say: Any) -> Peak:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import random
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
@@ -17,7 +18,7 @@ from typing import NamedTuple, Self
 from deploy.local.kafka_dist import Say
 from deploy.local.ports import SERVICES, USUAL, free_ports
 from deploy.local.process import CannotRun, output
-from deploy.local.servers import LOCALHOST, Kafka, Mongo
+from deploy.local.servers import LOCALHOST, ROOT, Kafka, Mongo
 from deploy.local.stack import MARKET, Stack, module_of
 from tests.chaos.proxy import Proxy, Wires
 
@@ -30,6 +31,8 @@ BEHIND = (*SERVERS, "identity", "web")
 
 PATIENCE = 600.0
 """Seconds in which each part must be ready, also while other tests build programs on the same few cores."""
+
+KEPT = ROOT / ".cache" / "chaos"
 
 DISK_MB = 4_096
 OPLOG_MB = 60_000
@@ -175,6 +178,20 @@ class ChaosStack(Stack):
             await self.stop()
             raise
         return self
+
+    async def _start_all(self, names: Sequence[str]) -> None:
+        try:
+            await super()._start_all(names)
+        except CannotRun as error:
+            raise CannotRun(f"{error}; all that was said: {self._keep_logs()}") from error
+
+    def _keep_logs(self) -> Path:
+        """Copy what the processes said out of a folder that will be gone; where to."""
+        kept = KEPT / str(os.getpid())
+        for log in self.data.glob("*/*.log"):
+            kept.mkdir(parents=True, exist_ok=True)
+            shutil.copy(log, kept)
+        return kept
 
     async def _make(self) -> None:
         await super()._make()

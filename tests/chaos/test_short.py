@@ -37,7 +37,7 @@ def last(ended: Ended) -> str:
 
 @pytest.mark.feature("F2")
 @pytest.mark.feature("F13")
-@pytest.mark.parametrize((), [short("1", "2"), short("2", "3")])
+@pytest.mark.parametrize((), [short("1", "2"), short("2", "3"), short("3", "2")])
 def test_a_short_run_loses_and_doubles_nothing(ended: Ended) -> None:
     assert CLEAN.fullmatch(last(ended)), told(ended)
     # In so few seconds a sleeper need not have met the fence; a long run that shows less than that counts for nothing.

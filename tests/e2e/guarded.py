@@ -5,6 +5,7 @@ Strimzi would give them to it. Tests and the topics' provisioning come by the op
 """
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import yaml
 from kafka import KafkaAdminClient
 from kafka.admin import (
     ACL,
+    ACLFilter,
     ACLOperation,
     ACLPermissionType,
     ACLResourcePatternType,
     ResourcePattern,
+    ResourcePatternFilter,
     ResourceType,
 )
 
@@ -26,6 +29,13 @@ from deploy.local.stack import Stack, part_of
 from tests.certificates import Authority
 
 USERS = HERE / "base" / "kafka" / "users.yaml"
+EVERY_RULE = ACLFilter(
+    None,
+    None,
+    ACLOperation.ANY,
+    ACLPermissionType.ANY,
+    ResourcePatternFilter(ResourceType.ANY, None, ACLResourcePatternType.ANY),
+)
 PATTERNS = {"literal": ACLResourcePatternType.LITERAL, "prefix": ACLResourcePatternType.PREFIXED}
 
 
@@ -113,7 +123,9 @@ class GuardedStack(Stack):
         admin = KafkaAdminClient(bootstrap_servers=self.kafka)
         try:
             refused = admin.create_acls(rules())["failed"]
+            if refused:
+                raise AssertionError(f"the broker did not take the rules: {refused}")
+            while len(admin.describe_acls(EVERY_RULE)[0]) < len(set(map(repr, rules()))):
+                time.sleep(0.1)  # what was taken is in force a moment later
         finally:
             admin.close()
-        if refused:
-            raise AssertionError(f"the broker did not take the rules: {refused}")

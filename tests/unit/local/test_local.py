@@ -46,6 +46,8 @@ def test_no_port_is_given_twice_nor_a_usual_one(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("KUAIZHAO_FREE_PORTS", f"{USUAL['mongo'] - 3}-{USUAL['mongo'] + 3}")
     given = [free_ports(["one"])["one"] for _ in range(6)]
     assert sorted([*given, USUAL["mongo"]]) == list(range(USUAL["mongo"] - 3, USUAL["mongo"] + 4))
+    with pytest.raises(CannotRun, match="no port is free from"):
+        free_ports(["one more"])
 
 
 def test_a_taken_port_is_one_line_with_its_holder_and_its_setting() -> None:

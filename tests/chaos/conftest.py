@@ -26,6 +26,8 @@ class Beside:
 
     def __init__(self, runs: Mapping[Run, "Future[Ended]"]) -> None:
         self._runs, self._over = runs, False
+        # As it is now: a test that runs when a later run begins may have other settings in it for its own use.
+        self._environment = dict(os.environ)
         self._process: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._go, daemon=True)
         self._thread.start()
@@ -43,7 +45,7 @@ class Beside:
         self._process = subprocess.Popen(
             [sys.executable, "-m", module],
             cwd=ROOT,
-            env=os.environ | environment | {"KUAIZHAO_FREE_PORTS": THEIR_PORTS},
+            env=self._environment | environment | {"KUAIZHAO_FREE_PORTS": THEIR_PORTS},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

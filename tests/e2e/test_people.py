@@ -231,12 +231,13 @@ async def test_a_worker_registers_says_when_and_what_and_waits(hall: Hall) -> No
 
         await worker.open("/days")
         await worker.look()
-        tomorrow = (datetime.now(ZONE) + timedelta(days=1)).date()
-        await worker.page.get_by_role("button", name=re.compile(str(tomorrow))).click()
+        # Not tomorrow: in the evening, the shift below ends then.
+        later = (datetime.now(ZONE) + timedelta(days=3)).date()
+        await worker.page.get_by_role("button", name=re.compile(str(later))).click()
         await worker.page.get_by_label("当天不接单").check()
         await worker.press("保存当天")
         await worker.hear("已保存，即时生效。")
-        await expect(worker.page.get_by_role("button", name=f"{tomorrow}: 不接单")).to_be_visible()
+        await expect(worker.page.get_by_role("button", name=f"{later}: 不接单")).to_be_visible()
         await worker.look()
 
         await worker.open("/wishes")

@@ -9,7 +9,7 @@ in the same transaction, and the partition goes on.
 
 import asyncio
 import traceback
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ from shared.problems import Problem
 from shared.reactions import Reactions
 from shared.store import Contended, DatabaseDown, Store
 from shared.telemetry import METRICS, span_from
-from shared.unit import OutboxRow, Stale, Timer, Unit
+from shared.unit import FEW, Document, OutboxRow, Question, Stale, Timer, Unit, under
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -226,7 +226,7 @@ class Delivery:
 
         async def batch(unit: Unit) -> Outcome:
             await self._move_fences(unit, {fence: (at, ends[fence]) for fence, (at, _) in batches.items()})
-            outcome = await self._handle(unit, letters, events, aside, await self._blocked(unit, letters))
+            outcome = await self._handle(unit, letters, events, aside)
             await self._set_aside(unit, outcome.aside)
             return outcome
 
@@ -323,9 +323,7 @@ class Delivery:
             raise Fenced(next(found[fence] for fence, (_, end) in moves.items() if found[fence] != end))
 
     async def _blocked(self, unit: Unit, letters: Sequence[Letter]) -> set[str]:
-        """The streams of these letters in which an earlier letter waits; most of the time there are none at all."""
-        if await unit.db["_blocked"].find_one({}, {"_id": 1}, session=unit.session) is None:
-            return set()
+        """The streams of these letters in which an earlier letter waits."""
         streams = list({letter.stream for letter in letters})
         rows = unit.db["_blocked"].find({"_id": {"$in": streams}}, {"_id": 1}, session=unit.session)
         return {row["_id"] async for row in rows}
@@ -336,15 +334,17 @@ class Delivery:
         letters: Sequence[Letter],
         events: Mapping[str, Event | None],
         aside: Mapping[str, Aside],
-        blocked: set[str],
+        *,
+        waited: bool = False,
     ) -> Outcome:
-        """Run the reactions to those letters that are new, readable, and of no blocked stream."""
+        """Run the reactions to those letters that are new, readable, and of no blocked stream: or have waited in it."""
         outcome = Outcome()
         wanted = [letter for letter in letters if letter.place in aside or events[letter.place] is not None]
         if not wanted:
             return outcome
-        ids = [letter.id for letter in wanted]
-        seen = {row["_id"] async for row in unit.db["_inbox"].find({"_id": {"$in": ids}}, session=unit.session)}
+        needs = self._needs([e for letter in wanted if letter.place not in aside and (e := events[letter.place])])
+        seen, some_blocked = await self._look(unit, [letter.id for letter in wanted], needs)
+        blocked = await self._blocked(unit, letters) if some_blocked and not waited else set()
         todo: list[tuple[Letter, Event]] = []
         for letter in wanted:
             if letter.id in seen:
@@ -365,20 +365,35 @@ class Delivery:
         if todo:
             marks = [{"_id": letter.id, "at": unit.now} for letter in outcome.handled]
             await unit.db["_inbox"].insert_many(marks, session=unit.session)
-        await self._preload(unit, [event for _, event in todo])
         for letter, event in todo:
             await self._react(unit, letter, event)
             fault_point("mid_batch")
         return outcome
 
-    async def _preload(self, unit: Unit, events: Sequence[Event]) -> None:
-        wanted: dict[type[Any], list[str]] = {}
+    def _needs(self, events: Sequence[Event]) -> dict[type[Document], set[str]]:
+        """The documents that the reactions to these events will ask for."""
+        wanted: dict[type[Document], set[str]] = defaultdict(set)
         for event in events:
             needs = self._reactions.events[event.type].needs
             for kind, id in needs(event) if needs else ():
-                wanted.setdefault(kind, []).append(id)
-        for kind, ids in wanted.items():
-            await unit.load(kind, ids)
+                wanted[kind].add(id)
+        return wanted
+
+    async def _look(
+        self, unit: Unit, letters: Sequence[str], needs: Mapping[type[Document], set[str]]
+    ) -> tuple[set[str], bool]:
+        """Which of these letters were handled before, and whether any stream is blocked; what is needed is at hand.
+
+        Of a few documents all of this is one question.
+        """
+        before: Question = "_inbox", [{"$match": {"_id": {"$in": letters}}}, {"$project": {"_id": 1}}]
+        some: Question = "_blocked", [{"$limit": 1}]
+        asked = needs if sum(map(len, needs.values())) <= FEW else {}
+        handled, blocked, *found = await unit.ask(before, some, *(under(kind, ids) for kind, ids in asked.items()))
+        for (kind, ids), rows in zip(asked.items(), found, strict=True):
+            unit.hand(kind, ids, rows)
+        await unit.load_each(needs)
+        return {row["_id"] for row in handled}, bool(blocked)
 
     async def _react(self, unit: Unit, letter: Letter, event: Event) -> None:
         attributes: dict[str, str | int] = {
@@ -497,7 +512,7 @@ class Delivery:
             if len(rows) != len(ids):
                 raise Moved
             blocking = {row["_id"] for row in rows if row["blocks"]}
-            outcome = await self._handle(unit, letters, events, aside, set())
+            outcome = await self._handle(unit, letters, events, aside, waited=True)
             stay = {letter.id for letter, _ in outcome.aside}
             await dead.delete_many({"_id": {"$in": [id for id in ids if id not in stay]}}, session=unit.session)
             for letter, why in outcome.aside:

@@ -20,12 +20,11 @@ from typing import Any, NoReturn, TypeVar
 from pymongo.errors import PyMongoError
 
 from shared.telemetry import METRICS
-from shared.unit import Document, Stale, Unit
+from shared.unit import Document, Rows, Stale, Unit
 
 T = TypeVar("T")
 
 Work = Callable[[Unit], Awaitable[Any]]
-Rows = list[dict[str, Any]]
 
 MEMBERS_AT_MOST = 32
 COMPANY, DELAY_SECONDS = 3, 0.002
@@ -74,20 +73,24 @@ class Group:
         self._before.clear()
         self._asked.clear()
 
-    async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> Rows:
+    async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
         """The rows under these ids; what members ask at the same time is one question."""
-        self._wanted[kind].update(
-            id for id in ids if (kind, id) not in self._rows and (kind, id) not in self._changed_before
-        )
+        for kind, ids in wanted.items():
+            self._wanted[kind].update(
+                id for id in ids if (kind, id) not in self._rows and (kind, id) not in self._changed_before
+            )
         await asyncio.sleep(0)
         async with self._line:  # a transaction does one thing at a time
-            if wanted := self._wanted.pop(kind, None):
-                rows = {row["_id"]: row for row in await self.unit.with_ids(kind, list(wanted))}
-                self._rows |= {(kind, id): rows.get(id) for id in wanted}
-        for id in ids:
-            if (kind, id) not in self._before:
-                self._before[kind, id] = await self._row(kind, id)
-        return [row for id in ids if (row := self._before[kind, id])]
+            if asked := {kind: [*ids] for kind, ids in self._wanted.items() if ids}:
+                self._wanted.clear()
+                for kind, rows in (await self.unit.with_ids(asked)).items():
+                    found = {row["_id"]: row for row in rows}
+                    self._rows |= {(kind, id): found.get(id) for id in asked[kind]}
+        for kind, ids in wanted.items():
+            for id in ids:
+                if (kind, id) not in self._before:
+                    self._before[kind, id] = await self._row(kind, id)
+        return {kind: [row for id in ids if (row := self._before[kind, id])] for kind, ids in wanted.items()}
 
     async def _row(self, kind: type[Document], id: str) -> dict[str, Any] | None:
         if (kind, id) in self._changed_before:
@@ -152,8 +155,8 @@ class Member(Unit):
     def session(self) -> NoReturn:
         raise Alone
 
-    async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> Rows:
-        return await self._group.with_ids(kind, ids)
+    async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
+        return await self._group.with_ids(wanted)
 
     async def matching(self, kind: type[Document], query: Mapping[str, Any], **options: Any) -> Rows:
         self._note(kind, query)

@@ -25,7 +25,7 @@ from starlette.exceptions import HTTPException
 from shared.auth import Caller
 from shared.auth import caller as token_caller
 from shared.problems import Invalid, Problem, Text
-from shared.sealed import ERASED, PersonalSealer, erased
+from shared.sealed import ERASED, PersonalSealer, PersonKey, erased
 from shared.store import Contended, DatabaseDown, Store
 from shared.unit import Document, Unit
 from shared.wording import faults_of, status_text
@@ -169,6 +169,7 @@ async def _once(
 ) -> Response:
     """The first answer to this key again, or the command and its answer kept in the same transaction."""
     sealer = PersonalSealer(request.app.state.sealer, unit)
+    await unit.load_each({PersonKey: [owner], Answer: [key]})
     if await erased(unit, owner):
         raise Problem(401, "account-erased", ERASED)
     asked = hashlib.sha256(await request.body()).hexdigest()

@@ -13,7 +13,7 @@ from pymongo.write_concern import WriteConcern
 
 from shared.group import Groups, InTheWay
 from shared.telemetry import METRICS
-from shared.unit import Document, Stale, Unit
+from shared.unit import ANCHOR, Document, Stale, Unit
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -63,6 +63,8 @@ class Store:
         for kind in documents:
             await self._collection(kind.collection, list(kind.indexes), existing)
         await self._collection("_fences", [], existing)
+        await self._collection(ANCHOR, [], existing)
+        await self.db[ANCHOR].update_one({"_id": 1}, {"$setOnInsert": {"_id": 1}}, upsert=True)
         await self._collection("_keys", [], existing)
         await self._collection("_streams", [], existing)
         await self._collection("_leases", [], existing)

@@ -101,6 +101,23 @@ class Timer(BaseModel):
     trace: dict[str, str] = {}
 
 
+Question = tuple[str, Sequence[Mapping[str, Any]]]
+"""A collection, and the stages of an aggregation over it."""
+
+Rows = list[dict[str, Any]]
+
+FEW = 256
+"""So many documents are read with one question."""
+
+ANCHOR = "_anchor"
+"""A collection of one row (`Store.prepare`), from which others are looked up."""
+
+
+def under(kind: type["Document"], ids: Iterable[str]) -> Question:
+    """The question for the documents with these ids."""
+    return kind.collection, [{"$match": {"_id": {"$in": [*ids]}}}]
+
+
 class Said(NamedTuple):
     """An event that goes out when the unit commits: with its id, its moment, its trace, and what it comes after."""
 
@@ -125,6 +142,7 @@ class Unit:
         self.timers_set = False
         self.nudged: set[str] = set()
         self._db, self._session, self._source = db, session, source
+        self._rows: dict[tuple[type[Document], str], Mapping[str, Any] | None] = {}
         self._known: dict[tuple[type[Document], str], Document | None] = {}
         self._dirty: dict[tuple[type[Document], str], Document] = {}
         self._deleted: dict[tuple[type[Document], str], Document] = {}
@@ -144,21 +162,56 @@ class Unit:
 
     async def get(self, kind: type[D], id: str) -> D | None:
         """The document of this kind and id, or None. The same object each time within a unit."""
-        if (kind, id) not in self._known:
-            await self.load(kind, (id,))
-        found = self._known[kind, id]
+        at = (kind, id)
+        if at not in self._known:
+            if at not in self._rows:
+                await self.load(kind, (id,))
+            row = self._rows[at]
+            self._known[at] = None if row is None else kind.from_mongo(row)
+        found = self._known[at]
         return found if isinstance(found, kind) else None
 
-    async def load(self, kind: type[D], ids: Iterable[str]) -> None:
+    async def load(self, kind: type[Document], ids: Iterable[str]) -> None:
         """Read many documents with one query, so that `get` finds them at hand."""
-        wanted = [id for id in dict.fromkeys(ids) if (kind, id) not in self._known]
-        if not wanted:
-            return
-        for row in await self.with_ids(kind, wanted):
-            document = kind.from_mongo(row)
-            self._known[kind, document.id] = document
-        for id in wanted:
-            self._known.setdefault((kind, id), None)
+        await self.load_each({kind: ids})
+
+    async def load_each(self, wanted: Mapping[type[Document], Iterable[str]]) -> None:
+        """The same for documents of several kinds at once."""
+        lacking = {
+            kind: [id for id in dict.fromkeys(ids) if not self.has_read(kind, id)] for kind, ids in wanted.items()
+        }
+        lacking = {kind: ids for kind, ids in lacking.items() if ids}
+        if lacking:
+            for kind, rows in (await self.with_ids(lacking)).items():
+                self.hand(kind, lacking[kind], rows)
+
+    def hand(self, kind: type[Document], ids: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:
+        """Let `get` find what was read under these ids: `rows`, and nothing where there is none.
+
+        A row becomes a document when somebody gets it, so that one which is none fails only who needs it.
+        """
+        found = {row["_id"]: row for row in rows}
+        for id in ids:
+            self._rows.setdefault((kind, id), found.get(id))
+
+    async def ask(self, *questions: Question) -> list[Rows]:
+        """What each question finds, with one command. What this unit saved before is not seen.
+
+        A transaction does one thing at a time, and refuses `$unionWith`: so all are looked up from the one row of a
+        collection that has one, and what they find together must fit a document (16 MB).
+        """
+        looked = [
+            {"$lookup": {"from": collection, "pipeline": [*stages], "as": str(n)}}
+            for n, (collection, stages) in enumerate(questions)
+        ]
+        anchor: list[Mapping[str, Any]] = [{"$limit": 1}, {"$project": {"_id": 1}}]
+        found = await (await self.db[ANCHOR].aggregate([*anchor, *looked], session=self.session)).to_list()
+        if not found:  # a database that was restored, and not prepared since
+            return [
+                await (await self.db[name].aggregate([*stages], session=self.session)).to_list()
+                for name, stages in questions
+            ]
+        return [found[0][str(n)] for n in range(len(questions))]
 
     async def find(
         self,
@@ -190,9 +243,18 @@ class Unit:
         rows = await self.db[kind.collection].aggregate(list(pipeline), session=self.session, **more)
         return await rows.to_list()
 
-    async def with_ids(self, kind: type[Document], ids: Sequence[str]) -> list[dict[str, Any]]:
-        """What MongoDB has under these ids, as it has it."""
-        return await self.db[kind.collection].find({"_id": {"$in": ids}}, session=self.session).to_list()
+    async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
+        """What MongoDB has under these ids, as it has it.
+
+        A few are one question. Of many each kind is one of its own: all in one might be more than a document holds.
+        """
+        if len(wanted) > 1 and sum(map(len, wanted.values())) <= FEW:
+            found = await self.ask(*(under(kind, ids) for kind, ids in wanted.items()))
+            return dict(zip(wanted, found, strict=True))
+        return {
+            kind: await self.db[kind.collection].find({"_id": {"$in": ids}}, session=self.session).to_list()
+            for kind, ids in wanted.items()
+        }
 
     async def matching(
         self,
@@ -219,7 +281,7 @@ class Unit:
 
     def has_read(self, kind: type[Document], id: str) -> bool:
         """Whether this unit knows what stands under an id, or that nothing does."""
-        return (kind, id) in self._known
+        return (kind, id) in self._known or (kind, id) in self._rows
 
     def is_new(self, kind: type[Document], id: str) -> bool:
         """Whether a document is this unit's own, and not written yet."""

@@ -110,6 +110,7 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     Raises `Conflict`: offer-expired, offer-ended, gig-full, gig-closed, shift-overlap, hours-cap, rest.
     """
     _must_stand(offer, unit.now)
+    await unit.load_each({Gig: [offer.gig_id], Commitments: [offer.worker_id], Profile: [offer.worker_id]})
     gig = await unit.get(Gig, offer.gig_id)
     if gig is None or not gig.takes(unit.now):
         raise Conflict("gig-closed", GIG_CLOSED, gig_id=offer.gig_id)

@@ -270,9 +270,13 @@ async def _make(
     `kept` is the record of their window.
     """
     gig_ids = list(dict.fromkeys(proposal.gig_id for proposal in proposals))
-    await unit.load(Gig, gig_ids)
-    await unit.load(Waiting, [proposal.presence_id for proposal in proposals])
-    await unit.load(Commitments, [proposal.worker_id for proposal in proposals])
+    await unit.load_each(
+        {
+            Gig: gig_ids,
+            Waiting: [proposal.presence_id for proposal in proposals],
+            Commitments: [proposal.worker_id for proposal in proposals],
+        }
+    )
     seats = await store.seats_open(unit, gig_ids)
     offered = await store.offers_open(unit, district, gig_ids)
     refused = await store.refused_pairs(unit, gig_ids)

@@ -765,6 +765,7 @@ async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, u
     clerk_id = _clerk(caller, *draft.districts)
     cell = _cell(draft)
     until = waits_until(draft.until, unit.now, parts.zone)
+    await unit.load_each({Worker: [worker_id], Presence: [worker_id]})
     worker = await unit.get(Worker, worker_id)
     if worker is None:
         raise Conflict("not-registered", NOT_REGISTERED)

@@ -343,6 +343,9 @@ class Collection:
                     rows = rows[:limit]
                 case {"$project": _}:
                     pass
+                case {"$lookup": {"from": other, "pipeline": stages, "as": field}}:
+                    found = Collection(self._client, f"{self.name.partition('.')[0]}.{other}")._piped(stages, session)
+                    rows = [{**row, field: found} for row in rows]
                 case {"$group": {"_id": field, "count": {"$sum": 1}}}:
                     counts: dict[Any, int] = defaultdict(int)
                     for row in rows:

@@ -13,7 +13,8 @@ from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from services.matching.rules import Rules
 
@@ -34,6 +35,8 @@ WEEK_MINUTES = 7 * 24 * 60 + 1
 """More than is left of any cap."""
 TIERS = 3
 MOST_DOUBLED = 30
+WIDER = 4
+"""So many times as many candidates, when too few leave seats empty."""
 
 
 class _Rows:
@@ -349,33 +352,40 @@ def _bar_capped(score: Scores, caps: Caps) -> None:
 
 
 def _assigned(score: Scores, want: Ints, free: Flags, rules: Rules, most: int) -> Iterator[tuple[Ints, Ints]]:
-    """At most `most` pairs of gig and person, until nobody who fits is free for a gig that wants somebody.
-
-    Each round assigns over every gig's best candidates, and the next round looks twice as wide. A round whose seats
-    are no more than `rules.candidates` loses nothing by that: of n seats none needs a person below its n best.
-    """
+    """At most `most` pairs of gig and person, until nobody who fits is free for a gig that wants somebody."""
     want, free = want.copy(), free.copy()
-    width = rules.candidates
     while most > 0:
         gigs, people = np.flatnonzero(want), np.flatnonzero(free)
         part = score[np.ix_(gigs, people)]
         fitting = np.count_nonzero(part >= 0, axis=1)
         wanted = _capped(np.minimum(want[gigs], fitting), most)
-        gigs, part, wanted = gigs[wanted > 0], part[wanted > 0], wanted[wanted > 0]
-        if not gigs.size:
+        some = wanted > 0
+        if not some.any():
             return
-        best = [_best(row, max(width, seats)) for row, seats in zip(part, wanted.tolist(), strict=True)]
-        kept = np.unique(np.concatenate(best))
-        if int(wanted.sum()) * kept.size <= rules.exact_pairs:
-            rows, columns = _exact(part[:, kept], wanted)
-            columns = kept[columns]
-        else:
-            rows, columns = _greedy(part, best, wanted)
+        gigs = gigs[some]
+        rows, columns = _seated(part[some], wanted[some], fitting[some], rules)
         gig, person = gigs[rows], people[columns]
         np.subtract.at(want, gig, 1)
         free[person] = False
-        width, most = width * 2, most - gig.size
+        most -= gig.size
         yield gig, person
+
+
+def _seated(score: Scores, want: Ints, fitting: Ints, rules: Rules) -> tuple[Ints, Ints]:
+    """Pairs of row and column, among the best candidates of each row: wider, as long as more seats can be filled so.
+
+    A window whose seats are no more than `rules.candidates` loses nothing by that: of n seats none needs a person below
+    its n best. One that is too large for the exact way is filled by the greedy one.
+    """
+    width = rules.candidates
+    while True:
+        best = [_best(row, max(width, seats)) for row, seats in zip(score, want.tolist(), strict=True)]
+        if sum(len(each) * seats for each, seats in zip(best, want.tolist(), strict=True)) > rules.exact_pairs:
+            return _greedy(score, best, want)
+        rows, columns = _exact(score, best, want)
+        if not _cut_short(score, best, want, fitting, rows, columns):
+            return rows, columns
+        width *= WIDER
 
 
 def _best(row: Scores, width: int) -> Ints:
@@ -387,16 +397,40 @@ def _best(row: Scores, width: int) -> Ints:
     return fits
 
 
-def _exact(score: Scores, want: Ints) -> tuple[Ints, Ints]:
-    """As many pairs as can be, and of those the greatest sum of scores. One row a seat."""
-    seats = np.repeat(np.arange(len(want)), want)
-    fits = score[seats] >= 0
-    # Whole numbers all the way, far below 2^53, so that no rounding decides.
-    more_than_any_sum = 4 * SCALE * (min(fits.shape) + 1)
-    gain = np.where(fits, score[seats] + np.float64(more_than_any_sum), 0.0)
-    rows, columns = linear_sum_assignment(gain, maximize=True)
-    real = fits[rows, columns]
-    return seats[rows[real]], columns[real].astype(np.int64)
+def _exact(score: Scores, best: list[Ints], want: Ints) -> tuple[Ints, Ints]:
+    """As many pairs as can be among these candidates, and of those the greatest sum of scores.
+
+    A line of the matrix for each seat, and for each a column of nobody, which costs more than all others together.
+    Whole numbers all the way, far below 2^53, so that no rounding decides.
+    """
+    people, seats = score.shape[1], np.repeat(np.arange(len(want)), want)
+    columns = np.concatenate([np.append(best[row], people + line) for line, row in enumerate(seats.tolist())])
+    lines = np.repeat(np.arange(seats.size), [len(best[row]) + 1 for row in seats.tolist()])
+    somebody, top = columns < people, int(score.max())
+    cost = np.full(columns.size, (seats.size + 1) * np.float64(top + 2))
+    cost[somebody] = 1 + top - score[seats[lines[somebody]], columns[somebody]].astype(np.float64)
+    line, column = min_weight_full_bipartite_matching(
+        csr_matrix((cost, (lines, columns)), shape=(seats.size, people + seats.size))
+    )
+    real = column < people
+    return seats[line[real]], column[real].astype(np.int64)
+
+
+def _cut_short(score: Scores, best: list[Ints], want: Ints, fitting: Ints, rows: Ints, columns: Ints) -> bool:
+    """Whether more seats might be filled if rows had more of those who fit among their candidates.
+
+    From the rows with an empty seat by their candidates to the rows that have those, and so on: if all that are reached
+    have everybody who fits among theirs, then these people are too few for them (P. Hall, 1935), whoever else there is.
+    """
+    reached = np.bincount(rows, minlength=len(want)) < want
+    holder = np.full(score.shape[1], -1)
+    holder[columns] = rows
+    before = 0
+    while before < (now := int(np.count_nonzero(reached))):
+        before = now
+        theirs = holder[np.concatenate([best[row] for row in np.flatnonzero(reached).tolist()])]
+        reached[theirs[theirs >= 0]] = True
+    return bool((fitting > [len(each) for each in best])[reached].any())
 
 
 def _greedy(score: Scores, candidates: list[Ints], want: Ints) -> tuple[Ints, Ints]:

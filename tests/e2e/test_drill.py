@@ -112,6 +112,9 @@ async def test_a_market_that_lost_every_database_is_what_it_was(
         # A machine that is slow at backups lets no offer end meanwhile.
         changes = {"offer_seconds": 3_600}
         await placed.operator.put(f"matching/rules/{DISTRICT}", replaces=0, reason="drill", changes=changes)
+        # Nor does a message wait for the morning.
+        never = {"quiet_from": "00:00", "quiet_until": "00:00"}
+        await placed.operator.put("notify/rules/country", replaces=0, reason="drill", changes=never)
         for story in (placed, offered):
             await story.post_gig()
             await story.check_in()

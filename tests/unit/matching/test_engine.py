@@ -296,13 +296,14 @@ def test_the_greedy_way_is_never_better_than_the_exact_one(world: World) -> None
     assert (len(greedy), sum(pair.score for pair in greedy)) <= (len(exact), sum(pair.score for pair in exact))
 
 
-def test_a_batch_beats_nearest_first() -> None:
-    """The nearest person to one gig is the only one for the other."""
+@pytest.mark.parametrize("candidates", [1, 64])
+def test_a_batch_beats_nearest_first(candidates: int) -> None:
+    """The nearest person to one gig is the only one for the other; also where a gig's next best is looked at later."""
     world = World(
         [G("near"), G("far", north_m=3000)],
         [P("between", north_m=1000, reach_m=2500), P("beside", north_m=-1500, reach_m=2000)],
     )
-    assert {(pair.gig, pair.person) for pair in match(world, rules(exposure=1))} == {
+    assert {(pair.gig, pair.person) for pair in match(world, rules(exposure=1, candidates=candidates))} == {
         ("far", "between"),
         ("near", "beside"),
     }

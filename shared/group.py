@@ -4,19 +4,26 @@
     member         the unit of one command: it keeps to itself what it writes, and leaves it only when it is through
 
 Members run at the same time on the group's snapshot. One that is refused leaves nothing. Those that read what one
-before them has changed run again in the next round, on top of it, so that the outcome is that of one after the other.
+before them has changed run again afterwards, one by one and each on top of those before, so that the outcome is that of
+one after the other. What they ask again is known by then, and what has become of it is worked out here, so that a line
+of them at one document asks the database little more than one does.
+
 Whoever cannot share a transaction (it works on the database by itself, or asks for what it has just written), and
 everybody whose group met another transaction, goes on alone (Gray and Reuter, Transaction Processing, 9.4.7: group
 commit).
 """
 
 import asyncio
+import re
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from datetime import datetime
+from operator import ge, gt, le, lt
+from typing import Any, NoReturn, TypeGuard, TypeVar
 
+from bson.regex import Regex
 from pymongo.errors import PyMongoError
 
 from shared.telemetry import METRICS
@@ -53,12 +60,15 @@ class Alike:
 
 
 class Group:
-    """One transaction: what its members read of it, and what they leave to it, round by round."""
+    """One transaction: what its members read of it, and what they leave to it.
+
+    First all run at a time, on what was there before; then, one by one, those that have to run again.
+    """
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.changed: set[tuple[type[Document], str]] = set()
-        """By the members of this round."""
+        """By members, since those who run now began."""
         self._changed_before: set[tuple[type[Document], str]] = set()
         self._line = asyncio.Lock()
         self._wanted: dict[type[Document], set[str]] = defaultdict(set)
@@ -66,12 +76,11 @@ class Group:
         self._asked: dict[str, Alike] = defaultdict(Alike)
         self._before: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
 
-    def begin_round(self) -> None:
+    def show_changes(self) -> None:
         """Those who run next see what was left until now."""
         self._changed_before |= self.changed
         self.changed = set()
         self._before.clear()
-        self._asked.clear()
 
     async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
         """The rows under these ids; what members ask at the same time is one question."""
@@ -104,8 +113,12 @@ class Group:
         value: str = query[varies] if varies else ""
         rest = {name: wanted for name, wanted in query.items() if name != varies}
         alike = self._asked[repr((kind, varies, rest, options))]
-        if value not in alike.found:
-            alike.wanted.add(value)
+        if value in alike.found:
+            rows = await self._by_now(kind, query, options, alike.found[value])
+            if rows is not None:
+                return rows
+            del alike.found[value]
+        alike.wanted.add(value)
         await asyncio.sleep(0)
         async with self._line:
             if wanted := alike.wanted:
@@ -114,8 +127,31 @@ class Group:
                 rows = await self.unit.matching(kind, rest | among, **options)
                 for row in rows:
                     self._before.setdefault((kind, row["_id"]), row)
-                alike.found |= {each: [row for row in rows if _is(row, varies, each)] for each in wanted}
+                alike.found |= {
+                    each: [row for row in rows if varies is None or _is(row.get(varies), each)] for each in wanted
+                }
         return alike.found[value]
+
+    async def _by_now(
+        self, kind: type[Document], query: Mapping[str, Any], options: Mapping[str, Any], rows: Rows
+    ) -> Rows | None:
+        """What a query finds that has found these rows before; None when that has to be asked."""
+        changed = [id for each, id in self._changed_before if each is kind]
+        if not changed:
+            return rows
+        limit, still = options.get("limit", 0), [row for row in rows if row["_id"] not in changed]
+        for id in changed:
+            document = await self.unit.get(kind, id)
+            row = document.to_mongo() if document else None
+            met = meets(row, query) if row else False
+            if met is None or (met and options.get("sort")):
+                return None
+            if met and row:
+                still.append(row)
+        # Where it found no more than it wanted to, there may be others in the place of those that are gone.
+        if options.get("skip") or (limit and len(rows) == limit and len(still) < limit):
+            return None
+        return still[:limit] if limit else still
 
     async def ask(self, question: Callable[[Unit], Awaitable[T]]) -> T:
         """Any other question to the group's own unit."""
@@ -136,7 +172,7 @@ class Group:
             return True
         now = await self.unit.get(kind, id)
         rows = (self._before[kind, id], now.to_mongo() if now else None)
-        return any(row is not None and _may_match(row, query) for row in rows)
+        return any(row is not None and meets(row, query) is not False for row in rows)
 
 
 class Member(Unit):
@@ -144,6 +180,7 @@ class Member(Unit):
 
     def __init__(self, group: Group, *, source: str) -> None:
         super().__init__(group.unit.db, None, source=source)
+        self.now = group.unit.now  # one moment for all, so that they ask the same
         self._group = group
         self._asked: list[tuple[type[Document], Mapping[str, Any]]] = []
 
@@ -284,24 +321,37 @@ class Groups:
 
     async def _together(self, group: Group, commands: Sequence[Command]) -> list[Any]:
         """What came of each: its result, or its error."""
-        outcomes: dict[int, Any] = {}
-        waiting = list(range(len(commands)))
-        while waiting:
-            group.begin_round()
-            running = [commands[n].run_in(group, self._source) for n in waiting]
-            again = []
-            for n, ended in zip(waiting, await asyncio.gather(*running, return_exceptions=True), strict=True):
-                if isinstance(ended, Stale | PyMongoError) or not isinstance(ended, Exception | tuple):
-                    raise ended
-                if isinstance(ended, Exception):
-                    outcomes[n] = ended
-                elif await ended[0].outdated():
+        group.show_changes()
+        running = [command.run_in(group, self._source) for command in commands]
+        outcomes = await asyncio.gather(*running, return_exceptions=True)
+        again = []
+        for n, outcome in enumerate(outcomes):
+            if _through(outcome):
+                if await outcome[0].outdated():
                     again.append(n)
                 else:
-                    group.take(ended[0])
-                    outcomes[n] = ended[1]
-            waiting = again
-        return [outcomes[n] for n in range(len(commands))]
+                    outcomes[n] = _left(group, outcome)
+        for n in again:
+            group.show_changes()
+            (outcome,) = await asyncio.gather(commands[n].run_in(group, self._source), return_exceptions=True)
+            outcomes[n] = _left(group, outcome) if _through(outcome) else outcome
+        return outcomes
+
+
+def _through(outcome: object) -> TypeGuard[tuple[Member, Any]]:
+    """Whether a member came to its end; one that was refused did not. Raises what is the whole group's."""
+    if isinstance(outcome, Stale | PyMongoError) or (
+        isinstance(outcome, BaseException) and not isinstance(outcome, Exception)
+    ):
+        raise outcome
+    return not isinstance(outcome, Exception)
+
+
+def _left(group: Group, outcome: tuple[Member, Any]) -> Any:
+    """A member's result, and to the group what it did."""
+    member, result = outcome
+    group.take(member)
+    return result
 
 
 def _varying(query: Mapping[str, Any]) -> str | None:
@@ -311,18 +361,55 @@ def _varying(query: Mapping[str, Any]) -> str | None:
     )
 
 
-def _is(row: Mapping[str, Any], field: str | None, value: object) -> bool:
-    """Whether a row has this value, or a list that holds it, as MongoDB compares (no field: every row)."""
-    found = row.get(field) if field else value
-    return found == value or (isinstance(found, list) and value in found)
-
-
-def _may_match(row: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
-    """False when a field of a row is not what the query wants; of what else it asks nothing is known here."""
+def meets(row: Mapping[str, Any], query: Mapping[str, Any]) -> bool | None:
+    """Whether MongoDB finds a row by a query; None where that is not known here."""
+    known = True
     for name, wanted in query.items():
-        if name[0] == "$" or "." in name:
-            continue
-        among = wanted.get("$in") if isinstance(wanted, Mapping) else [wanted]
-        if among is not None and not any(_is(row, name, each) for each in among):
+        met = None if name[0] == "$" or "." in name else _meets(row.get(name), wanted)
+        if met is False:
             return False
-    return True
+        known = known and met is not None
+    return True if known else None
+
+
+_COMPARED: dict[str, Callable[[Any, Any], bool]] = {"$gt": gt, "$gte": ge, "$lt": lt, "$lte": le}
+
+
+def _meets(found: object, wanted: object) -> bool | None:
+    if isinstance(wanted, re.Pattern | Regex):
+        return None
+    if not isinstance(wanted, Mapping):
+        return _is(found, wanted)
+    known = True
+    for operator, operand in wanted.items():
+        met: bool | None = None
+        if operator == "$in" and not any(isinstance(each, re.Pattern | Regex) for each in operand):
+            met = any(_is(found, each) for each in operand)
+        elif operator == "$ne":
+            met = not _is(found, operand)
+        elif operator in _COMPARED and _ordered(operand) and not isinstance(found, list | tuple):
+            met = _comparable(found, operand) and _COMPARED[operator](found, operand)
+        if met is False:
+            return False
+        known = known and met is not None
+    return True if known else None
+
+
+def _is(found: object, value: object) -> bool:
+    """Whether a field has this value, or a list that holds it, as MongoDB compares."""
+    return _same(found, value) or (isinstance(found, list | tuple) and any(_same(each, value) for each in found))
+
+
+def _same(one: object, other: object) -> bool:
+    return one == other and isinstance(one, bool) == isinstance(other, bool)
+
+
+def _ordered(value: object) -> bool:
+    return isinstance(value, str | int | float | datetime) and not isinstance(value, bool)
+
+
+def _comparable(one: object, other: object) -> bool:
+    """MongoDB orders values among their like only, and takes all numbers for alike."""
+    return type(one) is type(other) or all(
+        isinstance(each, int | float) and not isinstance(each, bool) for each in (one, other)
+    )

@@ -1,9 +1,11 @@
 """Commands that commit together: each gets what it would have got alone, and one that is refused leaves nothing."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import pytest
 from opentelemetry import trace
@@ -11,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 from shared import clock
 from shared.audit import audit
+from shared.group import meets
 from shared.problems import Conflict, Text
 from shared.store import Store
 from shared.testing import Harness
@@ -255,7 +258,8 @@ async def test_each_says_its_events_in_its_own_trace(ledger: Harness, store: Sto
     assert not trace.get_current_span().get_span_context().is_valid
 
 
-async def test_an_event_has_the_moment_of_its_own_command(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_those_that_commit_together_have_one_moment(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not before any of them came: what has ended by then has ended for all."""
     moments: list[datetime] = []
     ticks = count()
     monkeypatch.setattr(clock, "now", lambda: datetime(2026, 11, 28, tzinfo=UTC) + timedelta(milliseconds=next(ticks)))
@@ -265,7 +269,86 @@ async def test_an_event_has_the_moment_of_its_own_command(store: Store, monkeypa
         unit.publish(filled("g"))
         return 0
 
-    await together(store, say, say)
+    async def arrives() -> int:
+        came.append(clock.now())
+        return await store.command(say)
+
+    came: list[datetime] = []
+    await together(store, *(lambda unit: say(unit) for _ in range(2)))
+    await asyncio.gather(arrives(), arrives(), arrives())
     rows = await store.db["_outbox"].find({}, sort=[("sequence", 1)]).to_list()
     said = [datetime.fromisoformat(row["headers"]["ce_time"]) for row in rows]
     assert said == moments
+    assert moments[0] == moments[1]
+    assert min(moments[2:]) > max(came[:1])
+
+
+async def test_a_line_at_one_document_asks_little_more_than_one_alone(
+    ledger: Harness, store: Store, commits: list[int]
+) -> None:
+    """What each of them asks is known after the first; with a limit too, as long as enough are left."""
+
+    def taking(limit: int) -> Work:
+        async def work(unit: Unit) -> int:
+            free = await unit.find(Count, {"rung": 0, "heard": {"$lt": 1}}, limit=limit)
+            if not free:
+                raise Conflict("full", REFUSED)
+            free[0].heard = 1
+            unit.save(free[0])
+            return len(free)
+
+        return work
+
+    async def set_up(unit: Unit) -> None:
+        for n in range(12):
+            unit.save(Count(id=f"g{n:02}"))
+
+    await store.transact(set_up)
+    asked: list[str] = []
+    usual = Unit.matching
+
+    async def matching(unit: Unit, *args: Any, **options: Any) -> Any:
+        if type(unit) is Unit:
+            asked.append(args[0].__name__)
+        return await usual(unit, *args, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Unit, "matching", matching)
+        assert await together(store, *(taking(0) for _ in range(4))) == [12, 11, 10, 9]
+        assert asked == ["Count"]
+        assert await together(store, *(taking(3) for _ in range(4))) == [3, 3, 3, 3]
+        assert len(asked) == 1 + 1 + 3  # of three that it wants there may always be another
+        outcomes = await together(store, *(taking(5) for _ in range(6)))
+        assert outcomes[:4] == [4, 3, 2, 1]
+        assert all(isinstance(outcome, Conflict) for outcome in outcomes[4:])
+        assert len(asked) == 1 + 4 + 1
+    assert await store.reading().count(Count, {"heard": 1}) == 12
+    assert len(commits) == 1 + 6
+
+
+VALUES: list[Any] = [None, 0, 1, 2.5, True, False, "a", "b", [], ["a"], [1, 2], datetime(2026, 11, 28, tzinfo=UTC)]
+WANTED: list[Any] = [
+    *VALUES,
+    *({operator: value} for operator in ("$gt", "$gte", "$lt", "$lte", "$ne") for value in VALUES),
+    *({"$in": among} for among in ([], [1, "a"], [None], ["b", True, [1, 2]], [re.compile("a")])),
+    {"$gt": 0, "$lt": 2},
+    {"$gte": "a", "$ne": "b"},
+    re.compile("^a"),
+    {"$exists": True},
+]
+
+
+async def test_what_a_row_meets_is_what_mongodb_finds(store: Store) -> None:
+    """Of each value and each query: where it is known here, MongoDB says the same; and mostly it is known."""
+    rows = [{"_id": str(n)} | ({} if n == len(VALUES) else {"x": VALUES[n]}) for n in range(len(VALUES) + 1)]
+    await store.db["meets"].insert_many(rows)
+    known = 0
+    for wanted in WANTED:
+        found = {row["_id"] async for row in store.db["meets"].find({"x": wanted})}
+        for row in rows:
+            met = meets(row, {"x": wanted})
+            known += met is not None
+            assert met in (None, row["_id"] in found), (row, wanted)
+    assert known > 0.5 * len(rows) * len(WANTED)
+    assert meets({"x": 1}, {"$or": []}) is meets({"x": 1}, {"x.y": 1}) is None
+    assert meets({"x": 1}, {"x.y": 1, "x": 2}) is False

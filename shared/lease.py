@@ -1,5 +1,7 @@
 """One of a service's processes does a chore. A lease saves work; nothing is wrong when two hold it for a moment."""
 
+import math
+import time
 from datetime import timedelta
 
 from pymongo.errors import DuplicateKeyError
@@ -8,14 +10,25 @@ from shared import clock
 from shared.unit import Database
 
 LENGTH = timedelta(seconds=10)
+RENEW_AFTER = LENGTH / 4
+ASK_AGAIN_AFTER = LENGTH / 10
 
 
 class Lease:
     def __init__(self, db: Database, name: str) -> None:
         self._db, self._name, self._owner = db, name, clock.new_id()
+        self._holds, self._asked = False, -math.inf
 
     async def held(self) -> bool:
-        """Take or renew the lease; False while another process has it."""
+        """Take or renew the lease; False while another process has it. Asked often, it seldom asks the database."""
+        again = RENEW_AFTER if self._holds else ASK_AGAIN_AFTER
+        if time.monotonic() - self._asked > again.total_seconds():
+            self._asked = time.monotonic()
+            self._holds = False  # also when this raises
+            self._holds = await self._taken()
+        return self._holds
+
+    async def _taken(self) -> bool:
         now = clock.now()
         free = {"_id": self._name, "$or": [{"owner": self._owner}, {"until": {"$lt": now}}]}
         try:
@@ -27,4 +40,5 @@ class Lease:
         return True
 
     async def give_up(self) -> None:
+        self._holds, self._asked = False, -math.inf
         await self._db["_leases"].delete_one({"_id": self._name, "owner": self._owner})

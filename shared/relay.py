@@ -177,8 +177,8 @@ class Relay:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                await self._measure()
-                if len(self._waiting) < ROWS_AT_ONCE and await self._lease.held():
+                old = await self._oldest() > SWEEP_OLDER_THAN
+                if old and len(self._waiting) < ROWS_AT_ONCE and await self._lease.held():
                     await self._sweep()
             except PyMongoError as error:
                 log.debug("outbox: the sweeper waits for the database", error=repr(error))
@@ -189,9 +189,12 @@ class Relay:
         )
         self._take([OutboxRow.from_mongo(found) async for found in old])
 
-    async def _measure(self) -> None:
+    async def _oldest(self) -> timedelta:
+        """For how long the oldest row has stood in the outbox."""
         oldest = await self._db["_outbox"].find_one({}, {"at": 1}, sort=OLDEST_FIRST)
-        METRICS.outbox_age.labels(self._service).set((clock.now() - oldest["at"]).total_seconds() if oldest else 0)
+        age = clock.now() - oldest["at"] if oldest else timedelta()
+        METRICS.outbox_age.labels(self._service).set(age.total_seconds())
+        return age
 
 
 def one_round(

@@ -27,7 +27,7 @@ from bson.regex import Regex
 from pymongo.errors import PyMongoError
 
 from shared.telemetry import METRICS
-from shared.unit import Document, Rows, Stale, Unit
+from shared.unit import Document, Find, Rows, Stale, Unit
 
 T = TypeVar("T")
 
@@ -53,10 +53,26 @@ class InTheWay(Exception):
 
 @dataclass
 class Alike:
-    """Queries that differ in one field's value: the values asked for, and what was found for each."""
+    """Queries that differ in the value of one field (`varies`): the values to ask for, and what was found for each."""
 
+    kind: type[Document]
+    varies: str | None
+    rest: Mapping[str, Any]
+    options: Mapping[str, Any]
     wanted: set[str] = field(default_factory=set)
     found: dict[str, Rows] = field(default_factory=dict)
+    _asked: set[str] = field(default_factory=set)
+
+    def asked(self) -> Find:
+        """One query for all that is wanted."""
+        self._asked, self.wanted = self.wanted, set()
+        among = {self.varies: {"$in": sorted(self._asked)}} if self.varies else {}
+        return Find(self.kind, {**self.rest, **among}, **self.options)
+
+    def take(self, rows: Rows) -> None:
+        """What it found."""
+        for value in self._asked:
+            self.found[value] = [row for row in rows if self.varies is None or _is(row.get(self.varies), value)]
 
 
 class Group:
@@ -72,8 +88,10 @@ class Group:
         self._changed_before: set[tuple[type[Document], str]] = set()
         self._line = asyncio.Lock()
         self._wanted: dict[type[Document], set[str]] = defaultdict(set)
+        self._queries: dict[str, Alike] = {}
+        """What is to be asked next."""
         self._rows: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
-        self._asked: dict[str, Alike] = defaultdict(Alike)
+        self._asked: dict[str, Alike] = {}
         self._before: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
 
     def show_changes(self) -> None:
@@ -88,18 +106,32 @@ class Group:
             self._wanted[kind].update(
                 id for id in ids if (kind, id) not in self._rows and (kind, id) not in self._changed_before
             )
-        await asyncio.sleep(0)
-        async with self._line:  # a transaction does one thing at a time
-            if asked := {kind: [*ids] for kind, ids in self._wanted.items() if ids}:
-                self._wanted.clear()
-                for kind, rows in (await self.unit.with_ids(asked)).items():
-                    found = {row["_id"]: row for row in rows}
-                    self._rows |= {(kind, id): found.get(id) for id in asked[kind]}
+        await self._answer()
         for kind, ids in wanted.items():
             for id in ids:
                 if (kind, id) not in self._before:
                     self._before[kind, id] = await self._row(kind, id)
         return {kind: [row for id in ids if (row := self._before[kind, id])] for kind, ids in wanted.items()}
+
+    async def _answer(self) -> None:
+        """Ask what all of those who run now want to know, with one command where that can be."""
+        await asyncio.sleep(0)
+        async with self._line:  # a transaction does one thing at a time
+            ids = {kind: [*wanted] for kind, wanted in self._wanted.items() if wanted}
+            queries = [*self._queries.values()]
+            if not ids and not queries:
+                return
+            self._wanted.clear()
+            self._queries = {}
+            asked = [alike.asked() for alike in queries]
+            by_id, found = await self.unit.together(ids, asked)
+            for kind, rows in by_id.items():
+                under = {row["_id"]: row for row in rows}
+                self._rows |= {(kind, id): under.get(id) for id in ids[kind]}
+            for alike, rows in zip(queries, found, strict=True):
+                alike.take(rows)
+                for row in rows:
+                    self._before.setdefault((alike.kind, row["_id"]), row)
 
     async def _row(self, kind: type[Document], id: str) -> dict[str, Any] | None:
         if (kind, id) in self._changed_before:
@@ -112,24 +144,16 @@ class Group:
         varies = None if options.get("limit") or options.get("skip") else _varying(query)
         value: str = query[varies] if varies else ""
         rest = {name: wanted for name, wanted in query.items() if name != varies}
-        alike = self._asked[repr((kind, varies, rest, options))]
+        key = repr((kind, varies, rest, options))
+        alike = self._asked.setdefault(key, Alike(kind, varies, rest, options))
         if value in alike.found:
             rows = await self._by_now(kind, query, options, alike.found[value])
             if rows is not None:
                 return rows
             del alike.found[value]
         alike.wanted.add(value)
-        await asyncio.sleep(0)
-        async with self._line:
-            if wanted := alike.wanted:
-                alike.wanted = set()
-                among = {varies: {"$in": sorted(wanted)}} if varies else {}
-                rows = await self.unit.matching(kind, rest | among, **options)
-                for row in rows:
-                    self._before.setdefault((kind, row["_id"]), row)
-                alike.found |= {
-                    each: [row for row in rows if varies is None or _is(row.get(varies), each)] for each in wanted
-                }
+        self._queries[key] = alike
+        await self._answer()
         return alike.found[value]
 
     async def _by_now(

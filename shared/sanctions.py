@@ -70,10 +70,19 @@ async def end(unit: Unit, event: SanctionLifted) -> None:
 
 async def may_go_on(unit: Unit, party_id: str, refusal: Refusal) -> None:
     """Raises `Conflict` while any sanction is in force, naming the one that lasts longest."""
-    found = await unit.find(HeardSanction, {"party_id": party_id, "lifted_at": None})
-    held = [each for each in found if each.in_force(unit.now)]
+    must_be_free_of(await sanctions_of(unit, party_id), refusal, unit.now)
+
+
+async def sanctions_of(unit: Unit, party_id: str) -> list[HeardSanction]:
+    """Sanctions that have not been lifted, also those that have ended by themselves."""
+    return await unit.find(HeardSanction, {"party_id": party_id, "lifted_at": None})
+
+
+def must_be_free_of(sanctions: Iterable[HeardSanction], refusal: Refusal, now: datetime) -> None:
+    """Raises `Conflict` as `may_go_on` does."""
+    held = [each for each in sanctions if each.in_force(now)]
     if held:
-        last = max(held, key=lambda each: (each.until is None, each.until or unit.now))
+        last = max(held, key=lambda each: (each.until is None, each.until or now))
         if last.until is None:
             raise Conflict(refusal.code, refusal.for_good, sanction_id=last.id)
         raise Conflict(refusal.code, refusal.until, sanction_id=last.id, until=last.until.isoformat())

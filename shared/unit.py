@@ -7,6 +7,7 @@ inbox marks and the outbox rows. A handler may run more than once before its tra
 but use its unit.
 """
 
+import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -113,6 +114,24 @@ ANCHOR = "_anchor"
 """A collection of one row (`Store.prepare`), from which others are looked up."""
 
 
+class Find(NamedTuple):
+    """A query for documents of a kind, as `Unit.find` takes it."""
+
+    kind: type[Document]
+    query: Mapping[str, Any]
+    sort: Sequence[tuple[str, int]] = ()
+    limit: int = 0
+    skip: int = 0
+
+    @property
+    def question(self) -> Question:
+        stages: list[Mapping[str, Any]] = [{"$match": self.query}]
+        stages += [{"$sort": dict(self.sort)}] if self.sort else []
+        stages += [{"$skip": self.skip}] if self.skip else []
+        stages += [{"$limit": self.limit}] if self.limit else []
+        return self.kind.collection, stages
+
+
 def under(kind: type["Document"], ids: Iterable[str]) -> Question:
     """The question for the documents with these ids."""
     return kind.collection, [{"$match": {"_id": {"$in": [*ids]}}}]
@@ -149,6 +168,8 @@ class Unit:
         self._said: list[Said] = []
         self._letters: list[OutboxRow] = []
         self._timers: dict[str, Timer | None] = {}
+        # A transaction does one thing at a time, whatever its handler asks at the same time.
+        self._line = asyncio.Lock()
 
     @property
     def db(self) -> Database:
@@ -166,8 +187,9 @@ class Unit:
         if at not in self._known:
             if at not in self._rows:
                 await self.load(kind, (id,))
-            row = self._rows[at]
-            self._known[at] = None if row is None else kind.from_mongo(row)
+            if at not in self._known:  # nobody else asked meanwhile
+                row = self._rows[at]
+                self._known[at] = None if row is None else kind.from_mongo(row)
         found = self._known[at]
         return found if isinstance(found, kind) else None
 
@@ -228,8 +250,9 @@ class Unit:
 
     async def count(self, kind: type[D], query: Mapping[str, Any]) -> int:
         """How many documents match; what this unit saved before is counted."""
-        await self._show(kind)
-        return await self.db[kind.collection].count_documents(query, session=self.session)
+        async with self._line:
+            await self._show(kind)
+            return await self.db[kind.collection].count_documents(query, session=self.session)
 
     async def aggregate(
         self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]], *, hint: str | None = None
@@ -238,23 +261,16 @@ class Unit:
 
         `hint` names the index to go by, where MongoDB's trial of all that might serve costs more than the query.
         """
-        await self._show(kind)
         more: dict[str, Any] = {} if hint is None else {"hint": hint}
-        rows = await self.db[kind.collection].aggregate(list(pipeline), session=self.session, **more)
-        return await rows.to_list()
+        async with self._line:
+            await self._show(kind)
+            rows = await self.db[kind.collection].aggregate(list(pipeline), session=self.session, **more)
+            return await rows.to_list()
 
     async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
-        """What MongoDB has under these ids, as it has it.
-
-        A few are one question. Of many each kind is one of its own: all in one might be more than a document holds.
-        """
-        if len(wanted) > 1 and sum(map(len, wanted.values())) <= FEW:
-            found = await self.ask(*(under(kind, ids) for kind, ids in wanted.items()))
-            return dict(zip(wanted, found, strict=True))
-        return {
-            kind: await self.db[kind.collection].find({"_id": {"$in": ids}}, session=self.session).to_list()
-            for kind, ids in wanted.items()
-        }
+        """What MongoDB has under these ids, as it has it."""
+        found, _ = await self.together(wanted, ())
+        return found
 
     async def matching(
         self,
@@ -266,9 +282,35 @@ class Unit:
         skip: int = 0,
     ) -> list[dict[str, Any]]:
         """What MongoDB finds for a query, as it has it; what this unit saved before is seen."""
-        await self._show(kind)
-        cursor = self.db[kind.collection].find(query, session=self.session, limit=limit, skip=skip)
-        return await (cursor.sort(list(sort)) if sort else cursor).to_list()
+        _, (found,) = await self.together({}, (Find(kind, query, sort, limit, skip),))
+        return found
+
+    async def together(
+        self, wanted: Mapping[type[Document], Sequence[str]], finds: Sequence["Find"]
+    ) -> tuple[dict[type[Document], Rows], list[Rows]]:
+        """What MongoDB has under these ids, and what it finds for each query; with one command where that can be.
+
+        Of many ids each kind is a question of its own: all in one might be more than a document holds.
+        """
+        async with self._line:
+            for find in finds:
+                await self._show(find.kind)
+            few = sum(map(len, wanted.values())) <= FEW
+            if few and len(wanted) + len(finds) > 1:
+                questions = (under(kind, ids) for kind, ids in wanted.items())
+                found = await self.ask(*questions, *(find.question for find in finds))
+                return dict(zip(wanted, found, strict=False)), found[len(wanted) :]
+            return (
+                {
+                    kind: await self.db[kind.collection].find({"_id": {"$in": ids}}, session=self.session).to_list()
+                    for kind, ids in wanted.items()
+                },
+                [await self._found(find) for find in finds],
+            )
+
+    async def _found(self, find: "Find") -> Rows:
+        cursor = self.db[find.kind.collection].find(find.query, session=self.session, limit=find.limit, skip=find.skip)
+        return await (cursor.sort(list(find.sort)) if find.sort else cursor).to_list()
 
     async def _show(self, kind: type[Document]) -> None:
         """Let queries see what this unit did to documents of a kind."""
@@ -338,7 +380,8 @@ class Unit:
         """Whether timer `name` of any of these subjects is due and its reaction not yet done."""
         ids = [f"{name}:{subject}" for subject in subjects]
         due = {"_id": {"$in": ids}, "due_at": {"$lte": self.now}}
-        return bool(ids) and await self.db["_timers"].find_one(due, session=self.session) is not None
+        async with self._line:
+            return bool(ids) and await self.db["_timers"].find_one(due, session=self.session) is not None
 
     def nudge(self, name: str) -> None:
         """Wake this process's own loops when the unit has committed. May be lost, so a loop also looks by itself."""
@@ -365,9 +408,10 @@ class Unit:
 
     async def flush(self) -> None:
         """Send everything gathered to the transaction; the runner calls it just before the commit. Safe to repeat."""
-        await self._write_documents()
-        await self._write_timers()
-        await self._write_outbox()
+        async with self._line:
+            await self._write_documents()
+            await self._write_timers()
+            await self._write_outbox()
 
     async def _write_documents(self) -> None:
         writes: dict[str, list[Any]] = defaultdict(list)
@@ -424,9 +468,7 @@ class Unit:
         if not self._said:
             return []
         more = Counter(said.event.stream for said in self._said)
-        known = self.db["_streams"].find({"_id": {"$in": list(more)}}, session=self.session)
-        last = {row["_id"]: row["last"] async for row in known}
-        await self._count_up(more, last)
+        last = await (self._counted_up if len(more) == 1 else self._read_and_count_up)(more)
         rows = []
         for said in self._said:
             stream = said.event.stream
@@ -434,8 +476,18 @@ class Unit:
             rows.append(outbox_row(said.event, said.id, number, self._source, said.at, said.carrier, said.after))
         return rows
 
-    async def _count_up(self, more: Mapping[str, int], last: Mapping[str, int]) -> None:
-        """So many more in each stream. What was read in this snapshot cannot have changed where this succeeds."""
+    async def _counted_up(self, more: Mapping[str, int]) -> dict[str, int]:
+        """The last number of the one stream that there is, which has so many more from now on."""
+        ((stream, times),) = more.items()
+        row = await self.db["_streams"].find_one_and_update(
+            {"_id": stream}, {"$inc": {"last": times}}, upsert=True, session=self.session
+        )
+        return {stream: row["last"]} if row else {}
+
+    async def _read_and_count_up(self, more: Mapping[str, int]) -> dict[str, int]:
+        """The same of many. What was read in this snapshot cannot have changed where this succeeds."""
+        known = self.db["_streams"].find({"_id": {"$in": list(more)}}, session=self.session)
+        last = {row["_id"]: row["last"] async for row in known}
         alike: dict[int, list[str]] = defaultdict(list)
         writes: list[InsertOne[dict[str, Any]] | UpdateMany] = []
         for stream, times in more.items():
@@ -448,6 +500,7 @@ class Unit:
             await self.db["_streams"].bulk_write(writes, session=self.session)
         except BulkWriteError as error:
             raise stale_or_same(error) from error
+        return last
 
 
 def outbox_row(

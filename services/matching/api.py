@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.matching import deals, shortlist, store, why
 from services.matching.domain import ExcuseState, PlacementStatus
-from services.matching.store import Gig, Offer, Placement, Profile
+from services.matching.store import Commitments, Gig, Offer, Placement, Profile
 from shared.auth import Caller, Clerk, Employer, Worker, any_of
 from shared.contracts.matching import Reason
 from shared.contracts.posting import GigTerms
@@ -114,6 +114,7 @@ async def accept_offer(offer_id: str, worker: Worker, unit: InUnit, after: Backg
 @routes.post("/offers/{offer_id}/decline")
 async def decline_offer(offer_id: str, worker: Worker, unit: InUnit) -> OfferView:
     """Decline an offer; its gig is not offered to the caller again. Declining again answers the same."""
+    await unit.load_each({Offer: [offer_id], Commitments: [worker.id]})
     offer = await _own_offer(unit, offer_id, worker)
     if offer.ended != "declined":
         await deals.decline(unit, offer)

@@ -3,6 +3,7 @@
 Where a move is not allowed it raises a `Conflict` before it has written anything.
 """
 
+import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -110,16 +111,20 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     Raises `Conflict`: offer-expired, offer-ended, gig-full, gig-closed, shift-overlap, hours-cap, rest.
     """
     _must_stand(offer, unit.now)
-    await unit.load_each({Gig: [offer.gig_id], Commitments: [offer.worker_id], Profile: [offer.worker_id]})
+    _, rules, blocked, seats = await asyncio.gather(  # one question, where commands share a transaction
+        unit.load_each({Gig: [offer.gig_id], Commitments: [offer.worker_id], Profile: [offer.worker_id]}),
+        store.RULES.of(unit, offer.district),
+        store.is_blocked(unit, offer.employer_id, offer.worker_id),
+        store.free_seats(unit, offer.gig_id, limit=CHOICE),
+    )
     gig = await unit.get(Gig, offer.gig_id)
     if gig is None or not gig.takes(unit.now):
         raise Conflict("gig-closed", GIG_CLOSED, gig_id=offer.gig_id)
     if gig.edition != offer.edition:
         raise Conflict("offer-ended", ENDED["amended"], reason="amended")
-    rules = await store.RULES.of(unit, offer.district)
     commitments = await commitments_of(unit, offer.worker_id)
     profile = await unit.get(Profile, offer.worker_id)
-    if await store.is_blocked(unit, offer.employer_id, offer.worker_id):
+    if blocked:
         raise Conflict("offer-ended", ENDED["gone"], reason="gone")
     if profile and profile.profile.revision > offer.profile_revision:
         row = profile.profile.model_dump()
@@ -128,7 +133,6 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     minor = profile is not None and profile.profile.minor
     if conflict := hours_conflict(commitments, offer.terms, rules.hours, minor=minor):
         raise conflict
-    seats = await store.free_seats(unit, offer.gig_id, limit=CHOICE)
     if not seats:
         raise Conflict("gig-full", GIG_FULL, gig_id=offer.gig_id)
     confirm_by = confirmation_due(offer, gig, rules, unit.now)

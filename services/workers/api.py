@@ -1,5 +1,6 @@
 """HTTP in: registration, the worker's own profile, check-ins; by the worker or with a clerk's help."""
 
+import asyncio
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
@@ -63,7 +64,7 @@ from shared.districts import GivenDistrict, all_of_today
 from shared.http import InUnit, Routes, language_of
 from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
-from shared.sanctions import Refusal, may_go_on
+from shared.sanctions import Refusal, must_be_free_of, sanctions_of
 from shared.sealed import PersonalSealer
 from shared.unit import Unit
 from shared.wording import Said
@@ -765,12 +766,14 @@ async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, u
     clerk_id = _clerk(caller, *draft.districts)
     cell = _cell(draft)
     until = waits_until(draft.until, unit.now, parts.zone)
-    await unit.load_each({Worker: [worker_id], Presence: [worker_id]})
+    _, sanctions = await asyncio.gather(
+        unit.load_each({Worker: [worker_id], Presence: [worker_id]}), sanctions_of(unit, worker_id)
+    )
     worker = await unit.get(Worker, worker_id)
     if worker is None:
         raise Conflict("not-registered", NOT_REGISTERED)
     _must_not_be_banned(worker, unit.now)
-    await may_go_on(unit, worker_id, SANCTIONED)
+    must_be_free_of(sanctions, SANCTIONED, unit.now)
     unit.save(worker)  # so that a ban or a sanction set at the same moment collides with it, and sees the check-in
     await _go_by_rules_of_now(worker, parts, unit)
     before = await unit.get(Presence, worker_id)

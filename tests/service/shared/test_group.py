@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from pymongo.asynchronous.collection import AsyncCollection
 
 from shared import clock
 from shared.audit import audit
@@ -17,7 +18,7 @@ from shared.group import meets
 from shared.problems import Conflict, Text
 from shared.store import Store
 from shared.testing import Harness
-from shared.unit import Unit
+from shared.unit import ANCHOR, Unit
 from tests.ledger import Big, Count, filled
 
 REFUSED = Text("Refused.", "拒绝。")
@@ -305,15 +306,14 @@ async def test_a_line_at_one_document_asks_little_more_than_one_alone(
 
     await store.transact(set_up)
     asked: list[str] = []
-    usual = Unit.matching
+    usual = Unit.together
 
-    async def matching(unit: Unit, *args: Any, **options: Any) -> Any:
-        if type(unit) is Unit:
-            asked.append(args[0].__name__)
-        return await usual(unit, *args, **options)
+    async def asking(unit: Unit, wanted: Any, finds: Any) -> Any:
+        asked.extend(find.kind.__name__ for find in finds)
+        return await usual(unit, wanted, finds)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Unit, "matching", matching)
+        patch.setattr(Unit, "together", asking)
         assert await together(store, *(taking(0) for _ in range(4))) == [12, 11, 10, 9]
         assert asked == ["Count"]
         assert await together(store, *(taking(3) for _ in range(4))) == [3, 3, 3, 3]
@@ -322,8 +322,44 @@ async def test_a_line_at_one_document_asks_little_more_than_one_alone(
         assert outcomes[:4] == [4, 3, 2, 1]
         assert all(isinstance(outcome, Conflict) for outcome in outcomes[4:])
         assert len(asked) == 1 + 4 + 1
+        asked.clear()
     assert await store.reading().count(Count, {"heard": 1}) == 12
     assert len(commits) == 1 + 6
+
+
+async def test_what_members_ask_at_the_same_time_is_one_command(store: Store) -> None:
+    """By ids and by queries, of one member or of several; and alone it is one after the other."""
+    commands: list[str] = []
+
+    async def set_up(unit: Unit) -> None:
+        for n in range(4):
+            unit.save(Count(id=f"g{n}", rung=n))
+
+    async def asks(unit: Unit) -> int:
+        one, above, first = await asyncio.gather(
+            unit.get(Count, "g1"),
+            unit.find(Count, {"rung": {"$gte": 2}}),
+            unit.find(Count, {}, sort=[("rung", -1)], skip=1, limit=1),
+        )
+        assert one
+        return 100 * one.rung + 10 * len(above) + first[0].rung
+
+    async def asks_alone(unit: Unit) -> int:
+        assert unit.db is not None  # which a member has not
+        return await asks(unit)
+
+    usual = AsyncCollection.aggregate
+
+    async def aggregate(collection: Any, *args: Any, **options: Any) -> Any:
+        commands.append(collection.name)
+        return await usual(collection, *args, **options)
+
+    await store.transact(set_up)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AsyncCollection, "aggregate", aggregate)
+        assert await together(store, asks, asks, asks) == [122, 122, 122]
+        assert commands == [ANCHOR]
+        assert await together(store, asks, asks_alone) == [122, 122]
 
 
 VALUES: list[Any] = [None, 0, 1, 2.5, True, False, "a", "b", [], ["a"], [1, 2], datetime(2026, 11, 28, tzinfo=UTC)]

@@ -75,10 +75,22 @@ class Alike:
             self.found[value] = [row for row in rows if self.varies is None or _is(row.get(self.varies), value)]
 
 
+class Question:
+    """What is asked with the next command; `done` once it is answered, or an `error` came of it."""
+
+    def __init__(self) -> None:
+        self.ids: dict[type[Document], set[str]] = defaultdict(set)
+        self.queries: dict[str, Alike] = {}
+        self.asked = False
+        self.done = asyncio.Event()
+        self.error: BaseException | None = None
+
+
 class Group:
     """One transaction: what its members read of it, and what they leave to it.
 
-    First all run at a time, on what was there before; then, one by one, those that have to run again.
+    First all run at a time, on what was there before; then, one by one, those that have to run again. The next question
+    is asked when each of those who run waits for an answer, so that they stay in step and it is one for all of them.
     """
 
     def __init__(self, unit: Unit) -> None:
@@ -86,52 +98,80 @@ class Group:
         self.changed: set[tuple[type[Document], str]] = set()
         """By members, since those who run now began."""
         self._changed_before: set[tuple[type[Document], str]] = set()
-        self._line = asyncio.Lock()
-        self._wanted: dict[type[Document], set[str]] = defaultdict(set)
-        self._queries: dict[str, Alike] = {}
-        """What is to be asked next."""
+        self._running: set[Member] = set()
+        self._waiting: set[Member] = set()
+        self._next = Question()
         self._rows: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
         self._asked: dict[str, Alike] = {}
         self._before: dict[tuple[type[Document], str], dict[str, Any] | None] = {}
 
-    def show_changes(self) -> None:
-        """Those who run next see what was left until now."""
+    def begin(self, *members: "Member") -> None:
+        """These run now, and see what was left until now."""
+        self._running = {*members}
         self._changed_before |= self.changed
         self.changed = set()
         self._before.clear()
 
-    async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
-        """The rows under these ids; what members ask at the same time is one question."""
-        for kind, ids in wanted.items():
-            self._wanted[kind].update(
-                id for id in ids if (kind, id) not in self._rows and (kind, id) not in self._changed_before
-            )
-        await self._answer()
+    async def end(self, member: "Member") -> None:
+        """A member has come to its end, so that nobody has to wait for its next question."""
+        self._running.discard(member)
+        await self._ask_if_all_wait()
+
+    async def with_ids(
+        self, member: "Member", wanted: Mapping[type[Document], Sequence[str]]
+    ) -> dict[type[Document], Rows]:
+        """The rows under these ids."""
+        known = self._rows.keys() | self._changed_before
+        lacking = {kind: {id for id in ids if (kind, id) not in known} for kind, ids in wanted.items()}
+        for kind, unknown in lacking.items():
+            self._next.ids[kind] |= unknown
+        if any(lacking.values()):
+            await self._answer(member)
         for kind, ids in wanted.items():
             for id in ids:
                 if (kind, id) not in self._before:
                     self._before[kind, id] = await self._row(kind, id)
         return {kind: [row for id in ids if (row := self._before[kind, id])] for kind, ids in wanted.items()}
 
-    async def _answer(self) -> None:
-        """Ask what all of those who run now want to know, with one command where that can be."""
-        await asyncio.sleep(0)
-        async with self._line:  # a transaction does one thing at a time
-            ids = {kind: [*wanted] for kind, wanted in self._wanted.items() if wanted}
-            queries = [*self._queries.values()]
-            if not ids and not queries:
-                return
-            self._wanted.clear()
-            self._queries = {}
-            asked = [alike.asked() for alike in queries]
-            by_id, found = await self.unit.together(ids, asked)
-            for kind, rows in by_id.items():
-                under = {row["_id"]: row for row in rows}
-                self._rows |= {(kind, id): under.get(id) for id in ids[kind]}
-            for alike, rows in zip(queries, found, strict=True):
-                alike.take(rows)
-                for row in rows:
-                    self._before.setdefault((alike.kind, row["_id"]), row)
+    async def _answer(self, member: "Member") -> None:
+        """Wait for the next answer."""
+        question = self._next
+        self._waiting.add(member)
+        await self._ask_if_all_wait()
+        await question.done.wait()
+        if question.error:
+            raise question.error
+
+    async def _ask_if_all_wait(self) -> None:
+        question = self._next
+        if not self._running <= self._waiting:
+            return
+        await asyncio.sleep(0)  # a member may ask for several things at a time
+        if question.asked or not self._running <= self._waiting:
+            return
+        question.asked, self._next, self._waiting = True, Question(), set()
+        try:
+            await self._ask(question)
+        except BaseException as error:
+            question.error = error
+            raise
+        finally:
+            question.done.set()
+
+    async def _ask(self, question: Question) -> None:
+        """Ask what those who run want to know, with one command where that can be."""
+        ids = {kind: [*wanted] for kind, wanted in question.ids.items() if wanted}
+        queries = [*question.queries.values()]
+        if not ids and not queries:
+            return
+        by_id, found = await self.unit.together(ids, [alike.asked() for alike in queries])
+        for kind, rows in by_id.items():
+            under = {row["_id"]: row for row in rows}
+            self._rows |= {(kind, id): under.get(id) for id in ids[kind]}
+        for alike, rows in zip(queries, found, strict=True):
+            alike.take(rows)
+            for row in rows:
+                self._before.setdefault((alike.kind, row["_id"]), row)
 
     async def _row(self, kind: type[Document], id: str) -> dict[str, Any] | None:
         if (kind, id) in self._changed_before:
@@ -139,7 +179,9 @@ class Group:
             return document.to_mongo() if document else None
         return self._rows[kind, id]
 
-    async def matching(self, kind: type[Document], query: Mapping[str, Any], options: Mapping[str, Any]) -> Rows:
+    async def matching(
+        self, member: "Member", kind: type[Document], query: Mapping[str, Any], options: Mapping[str, Any]
+    ) -> Rows:
         """What a query finds; one question for those that are the same, or differ in one field's value only."""
         varies = None if options.get("limit") or options.get("skip") else _varying(query)
         value: str = query[varies] if varies else ""
@@ -152,8 +194,8 @@ class Group:
                 return rows
             del alike.found[value]
         alike.wanted.add(value)
-        self._queries[key] = alike
-        await self._answer()
+        self._next.queries[key] = alike
+        await self._answer(member)
         return alike.found[value]
 
     async def _by_now(
@@ -179,8 +221,7 @@ class Group:
 
     async def ask(self, question: Callable[[Unit], Awaitable[T]]) -> T:
         """Any other question to the group's own unit."""
-        async with self._line:
-            return await question(self.unit)
+        return await question(self.unit)
 
     def take(self, member: "Member") -> None:
         """What a member did is the group's from now on."""
@@ -205,7 +246,7 @@ class Member(Unit):
     def __init__(self, group: Group, *, source: str) -> None:
         super().__init__(group.unit.db, None, source=source)
         self.now = group.unit.now  # one moment for all, so that they ask the same
-        self._group = group
+        self.group = group
         self._asked: list[tuple[type[Document], Mapping[str, Any]]] = []
 
     @property
@@ -217,21 +258,21 @@ class Member(Unit):
         raise Alone
 
     async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
-        return await self._group.with_ids(wanted)
+        return await self.group.with_ids(self, wanted)
 
     async def matching(self, kind: type[Document], query: Mapping[str, Any], **options: Any) -> Rows:
         self._note(kind, query)
-        return await self._group.matching(kind, query, options)
+        return await self.group.matching(self, kind, query, options)
 
     async def count(self, kind: type[Document], query: Mapping[str, Any]) -> int:
         self._note(kind, query)
-        return await self._group.ask(lambda unit: unit.count(kind, query))
+        return await self.group.ask(lambda unit: unit.count(kind, query))
 
     async def aggregate(
         self, kind: type[Document], pipeline: Sequence[Mapping[str, Any]], *, hint: str | None = None
     ) -> Rows:
         self._note(kind, pipeline[0].get("$match", {}) if pipeline else {})
-        return await self._group.ask(lambda unit: unit.aggregate(kind, pipeline, hint=hint))
+        return await self.group.ask(lambda unit: unit.aggregate(kind, pipeline, hint=hint))
 
     def _note(self, kind: type[Document], query: Mapping[str, Any]) -> None:
         self._asked.append((kind, query))
@@ -240,11 +281,11 @@ class Member(Unit):
 
     async def outdated(self) -> bool:
         """Whether another member has changed what this one went by."""
-        for kind, id in self._group.changed:
+        for kind, id in self.group.changed:
             if self.has_read(kind, id):
                 return True
             for asked, query in self._asked:
-                if asked is kind and await self._group.concerns(kind, id, query):
+                if asked is kind and await self.group.concerns(kind, id, query):
                     return True
         return False
 
@@ -257,9 +298,11 @@ class Command:
     done: asyncio.Future[Any]
     context: Context = field(default_factory=copy_context)
 
-    async def run_in(self, group: Group, source: str) -> tuple[Member, Any]:
-        member = Member(group, source=source)
-        return member, await asyncio.create_task(_plainly(self.work(member)), context=self.context)
+    async def run_as(self, member: Member) -> tuple[Member, Any]:
+        try:
+            return member, await asyncio.create_task(_plainly(self.work(member)), context=self.context)
+        finally:
+            await member.group.end(member)
 
 
 async def _plainly(work: Awaitable[Any]) -> Any:
@@ -345,8 +388,9 @@ class Groups:
 
     async def _together(self, group: Group, commands: Sequence[Command]) -> list[Any]:
         """What came of each: its result, or its error."""
-        group.show_changes()
-        running = [command.run_in(group, self._source) for command in commands]
+        members = [Member(group, source=self._source) for _ in commands]
+        group.begin(*members)
+        running = (command.run_as(member) for command, member in zip(commands, members, strict=True))
         outcomes = await asyncio.gather(*running, return_exceptions=True)
         again = []
         for n, outcome in enumerate(outcomes):
@@ -356,8 +400,8 @@ class Groups:
                 else:
                     outcomes[n] = _left(group, outcome)
         for n in again:
-            group.show_changes()
-            (outcome,) = await asyncio.gather(commands[n].run_in(group, self._source), return_exceptions=True)
+            group.begin(member := Member(group, source=self._source))
+            (outcome,) = await asyncio.gather(commands[n].run_as(member), return_exceptions=True)
             outcomes[n] = _left(group, outcome) if _through(outcome) else outcome
         return outcomes
 

@@ -362,6 +362,37 @@ async def test_what_members_ask_at_the_same_time_is_one_command(store: Store) ->
         assert await together(store, asks, asks_alone) == [122, 122]
 
 
+async def test_members_stay_in_step_whatever_they_do_between_their_questions(store: Store) -> None:
+    """One of them is slow, one refuses, one asks for more than the others: each step is one command for all."""
+    commands: list[str] = []
+
+    def asks(n: int) -> Work:
+        async def work(unit: Unit) -> int:
+            for step in range(2 + (n == 3)):
+                for _ in range(7 * n):
+                    await asyncio.sleep(0)
+                if n == 2:
+                    await asyncio.sleep(0.05)
+                await unit.get(Count, f"{n}.{step}")
+                if n == 1:
+                    raise Conflict("refused-here", REFUSED)
+            return n
+
+        return work
+
+    usual = Unit.together
+
+    async def asking(unit: Unit, wanted: Any, finds: Any) -> Any:
+        commands.extend("+".join(sorted(ids)) for ids in wanted.values())
+        return await usual(unit, wanted, finds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Unit, "together", asking)
+        outcomes = await together(store, *map(asks, range(4)))
+    assert [outcome for outcome in outcomes if isinstance(outcome, int)] == [0, 2, 3]
+    assert commands == ["0.0+1.0+2.0+3.0", "0.1+2.1+3.1", "3.2"]
+
+
 VALUES: list[Any] = [None, 0, 1, 2.5, True, False, "a", "b", [], ["a"], [1, 2], datetime(2026, 11, 28, tzinfo=UTC)]
 WANTED: list[Any] = [
     *VALUES,

@@ -10,7 +10,7 @@ but use its unit.
 import asyncio
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, NamedTuple, Self, TypeVar
 
@@ -137,6 +137,19 @@ def under(kind: type["Document"], ids: Iterable[str]) -> Question:
     return kind.collection, [{"$match": {"_id": {"$in": [*ids]}}}]
 
 
+@dataclass(eq=False)
+class Asked:
+    """What a unit wants to know, and what was found. `under` are its ids, and `find` its query, where it is one."""
+
+    kind: type[Document]
+    question: Question
+    under: Sequence[str] | None = None
+    find: Find | None = None
+    hint: str | None = None
+    rows: Rows = field(default_factory=list)
+    error: BaseException | None = None
+
+
 class Said(NamedTuple):
     """An event that goes out when the unit commits: with its id, its moment, its trace, and what it comes after."""
 
@@ -170,6 +183,7 @@ class Unit:
         self._timers: dict[str, Timer | None] = {}
         # A transaction does one thing at a time, whatever its handler asks at the same time.
         self._line = asyncio.Lock()
+        self._to_ask: list[Asked] = []
 
     @property
     def db(self) -> Database:
@@ -261,11 +275,9 @@ class Unit:
 
         `hint` names the index to go by, where MongoDB's trial of all that might serve costs more than the query.
         """
-        more: dict[str, Any] = {} if hint is None else {"hint": hint}
-        async with self._line:
-            await self._show(kind)
-            rows = await self.db[kind.collection].aggregate(list(pipeline), session=self.session, **more)
-            return await rows.to_list()
+        asked = Asked(kind, (kind.collection, list(pipeline)), hint=hint)
+        await self._answer(asked)
+        return asked.rows
 
     async def with_ids(self, wanted: Mapping[type[Document], Sequence[str]]) -> dict[type[Document], Rows]:
         """What MongoDB has under these ids, as it has it."""
@@ -292,21 +304,56 @@ class Unit:
 
         Of many ids each kind is a question of its own: all in one might be more than a document holds.
         """
+        if sum(map(len, wanted.values())) > FEW:
+            return {kind: await self._under(kind, ids) for kind, ids in wanted.items()}, [
+                (await self.together({}, [find]))[1][0] for find in finds
+            ]
+        by_id = [Asked(kind, under(kind, ids), under=ids) for kind, ids in wanted.items()]
+        found = [Asked(find.kind, find.question, find=find) for find in finds]
+        await self._answer(*by_id, *found)
+        return dict(zip(wanted, (each.rows for each in by_id), strict=True)), [each.rows for each in found]
+
+    async def _answer(self, *asked: "Asked") -> None:
+        """Ask these, and with the same command what is asked at the same time."""
+        if not asked:
+            return
+        self._to_ask += asked
+        await asyncio.sleep(0)
         async with self._line:
-            for find in finds:
-                await self._show(find.kind)
-            few = sum(map(len, wanted.values())) <= FEW
-            if few and len(wanted) + len(finds) > 1:
-                questions = (under(kind, ids) for kind, ids in wanted.items())
-                found = await self.ask(*questions, *(find.question for find in finds))
-                return dict(zip(wanted, found, strict=False)), found[len(wanted) :]
-            return (
-                {
-                    kind: await self.db[kind.collection].find({"_id": {"$in": ids}}, session=self.session).to_list()
-                    for kind, ids in wanted.items()
-                },
-                [await self._found(find) for find in finds],
-            )
+            if asked[0] in self._to_ask:
+                all_asked, self._to_ask = self._to_ask, []
+                try:
+                    await self._answer_all(all_asked)
+                except BaseException as error:
+                    for each in all_asked:
+                        each.error = error
+                    raise
+        if asked[0].error:
+            raise asked[0].error
+
+    async def _answer_all(self, asked: Sequence["Asked"]) -> None:
+        for each in asked:
+            if each.under is None:
+                await self._show(each.kind)
+        together = [each for each in asked if each.hint is None]
+        if len(together) > 1:
+            for each, rows in zip(together, await self.ask(*(each.question for each in together)), strict=True):
+                each.rows = rows
+        for each in asked:
+            if len(together) == 1 or each not in together:
+                each.rows = await self._rows_of(each)
+
+    async def _rows_of(self, asked: "Asked") -> Rows:
+        if asked.under is not None:
+            return await self._under(asked.kind, asked.under)
+        if asked.find:
+            return await self._found(asked.find)
+        collection, pipeline = asked.question
+        more: dict[str, Any] = {} if asked.hint is None else {"hint": asked.hint}
+        return await (await self.db[collection].aggregate([*pipeline], session=self.session, **more)).to_list()
+
+    async def _under(self, kind: type[Document], ids: Sequence[str]) -> Rows:
+        return await self.db[kind.collection].find({"_id": {"$in": ids}}, session=self.session).to_list()
 
     async def _found(self, find: "Find") -> Rows:
         cursor = self.db[find.kind.collection].find(find.query, session=self.session, limit=find.limit, skip=find.skip)

@@ -4,6 +4,7 @@ Whoever accepts holds a seat. The gig's one document decides: `gathering` become
 never changes again. What follows for each seat is done after that, in as many units as it takes, by a durable timer.
 """
 
+from collections.abc import Iterable
 from functools import partial
 
 from services.matching import deals, store
@@ -25,12 +26,14 @@ def begin(unit: Unit, gig: Gig) -> None:
         unit.set_timer(CREW, gig.id, gig.ends)
 
 
-async def decide_whole(db: Store, district: str) -> None:
-    """Decide on those crews of a district that are whole now."""
-    reading = db.reading()
-    for gig in await store.gathering_in(reading, district):
+async def decide_whole(db: Store, reading: Unit, gathering: Iterable[Gig]) -> bool:
+    """Decide on those crews that are whole now; whether there was one."""
+    decided = False
+    for gig in gathering:
         if await _is_whole(reading, gig):
             await db.transact(partial(_decide_if_whole, gig_id=gig.id))
+            decided = True
+    return decided
 
 
 async def _decide_if_whole(unit: Unit, *, gig_id: str) -> None:

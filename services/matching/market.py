@@ -86,6 +86,7 @@ class Proposal(NamedTuple):
 
     gig_id: str
     edition: int
+    employer_id: str
     presence_id: str
     presence_version: int
     worker_id: str
@@ -99,11 +100,22 @@ Make = Callable[..., Awaitable[list[tuple[Offer, Placement | None]]]]
 async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None = None) -> Outcome:
     """One window of a district. The seed draws its ties; a new one is drawn if none is given."""
     seed = secrets.randbits(63) if seed is None else seed
-    await crews.decide_whole(db, district)
-    retired = await _retire(db, district)
     reading = db.reading()
-    rules = await store.RULES.of(reading, district)
-    seen = await snapshot.read(reading, district, rules, seed)
+    gathering, open_, offered, rules = await asyncio.gather(
+        store.gathering_in(reading, district),
+        store.seats_open_in(reading, district),
+        store.offers_open_in(reading, district),
+        store.RULES.of(reading, district),
+    )
+    decided = await crews.decide_whole(db, reading, gathering)
+    retired = await _retire(db, reading, offered)
+    if decided or retired:
+        reading = db.reading()
+        open_, offered = await asyncio.gather(
+            store.seats_open_in(reading, district), store.offers_open_in(reading, district)
+        )
+    offers_by_gig = Counter(offer.gig_id for offer in offered)
+    seen = await snapshot.read(reading, district, rules, seed, seats=open_, offers=offers_by_gig)
     if seen is None:
         return Outcome(0, 0, retired, False, rules)
     as_used = rules.model_copy(update={"exposure": seen.exposure})
@@ -127,13 +139,12 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
 # --- offers that no longer stand -------------------------------------------------------------------------------------
 
 
-async def _retire(db: Store, district: str) -> int:
-    """End the open offers whose gig was closed, amended or filled, or whose worker left or no longer fits.
+async def _retire(db: Store, reading: Unit, offered: Sequence[OpenOffer]) -> int:
+    """End those of these offers whose gig was closed, amended or filled, or whose worker left or no longer fits.
 
     Returns how many.
     """
-    reading = db.reading()
-    doomed = list(await _doomed(reading, await store.offers_open_in(reading, district)))
+    doomed = list(await _doomed(reading, offered))
     return sum(
         [await db.transact(partial(_end, ids=doomed[first : first + CHUNK])) for first in range(0, len(doomed), CHUNK)]
     )
@@ -151,11 +162,14 @@ async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, 
     """Which of these open offers can no longer stand, and why."""
     if not offers:
         return {}
-    gigs = await store.gigs(unit, {offer.gig_id for offer in offers})
-    seats = await store.seats_open(unit, gigs)
-    present = await store.present(unit, [offer.presence_id for offer in offers])
+    ids = {offer.gig_id for offer in offers}
+    gigs, seats, present, blocked = await asyncio.gather(
+        store.gigs(unit, ids),
+        store.seats_open(unit, ids),
+        store.present(unit, [offer.presence_id for offer in offers]),
+        store.blocked_pairs(unit, {offer.employer_id for offer in offers}),
+    )
     misfits = await _misfits(unit, [o for o in offers if present.get(o.presence_id, 0) > o.profile_revision], gigs)
-    blocked = await store.blocked_pairs(unit, {gig.terms.employer_id for gig in gigs.values()})
     fates = {
         offer.id: offer_fate(
             takes=gigs[offer.gig_id].takes(unit.now),
@@ -218,6 +232,7 @@ def _proposals(seen: Snapshot, offers: Offers) -> list[Proposal]:
             Proposal(
                 gig_id=gig.id,
                 edition=gig.edition,
+                employer_id=gig.terms.employer_id,
                 presence_id=person["_id"],
                 presence_version=person["version"],
                 worker_id=person["worker_id"],
@@ -270,17 +285,19 @@ async def _make(
     `kept` is the record of their window.
     """
     gig_ids = list(dict.fromkeys(proposal.gig_id for proposal in proposals))
-    await unit.load_each(
-        {
-            Gig: gig_ids,
-            Waiting: [proposal.presence_id for proposal in proposals],
-            Commitments: [proposal.worker_id for proposal in proposals],
-        }
+    _, seats, offered, refused, blocked = await asyncio.gather(
+        unit.load_each(
+            {
+                Gig: gig_ids,
+                Waiting: [proposal.presence_id for proposal in proposals],
+                Commitments: [proposal.worker_id for proposal in proposals],
+            }
+        ),
+        store.seats_open(unit, gig_ids),
+        store.offers_open(unit, district, gig_ids),
+        store.refused_pairs(unit, gig_ids),
+        store.blocked_pairs(unit, {proposal.employer_id for proposal in proposals}),
     )
-    seats = await store.seats_open(unit, gig_ids)
-    offered = await store.offers_open(unit, district, gig_ids)
-    refused = await store.refused_pairs(unit, gig_ids)
-    blocked = await store.blocked_pairs(unit, await _employers(unit, gig_ids))
     spare = await _spare_seats(unit, [proposal.gig_id for proposal in proposals if proposal.automatic], seats)
     made: list[tuple[Offer, Placement | None]] = []
     for proposal in proposals:
@@ -311,10 +328,6 @@ async def _make(
         made.append((offer, placement))
     _set_expiry(unit, [offer for offer, _ in made if offer.open])
     return made
-
-
-async def _employers(unit: Unit, gig_ids: Sequence[str]) -> set[str]:
-    return {gig.terms.employer_id for id in gig_ids if (gig := await unit.get(Gig, id))}
 
 
 def _set_expiry(unit: Unit, offers: Sequence[Offer]) -> None:

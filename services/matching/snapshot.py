@@ -3,6 +3,7 @@
 Read afresh for each window and never trusted: what a window writes, it checks again in the unit that writes it.
 """
 
+import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -56,10 +57,13 @@ class Snapshot(NamedTuple):
     """True when there were more gigs with room than a window looks at."""
 
 
-async def read(unit: Unit, district: str, rules: Rules, seed: int) -> Snapshot | None:
-    """The gigs of a district that have room for offers and the people who are free for one; None when either lacks."""
-    seats = await store.seats_open_in(unit, district)
-    offers = await store.offers_open(unit, district, seats)
+async def read(
+    unit: Unit, district: str, rules: Rules, seed: int, *, seats: dict[str, int], offers: dict[str, int]
+) -> Snapshot | None:
+    """The gigs of a district that have room for offers and the people who are free for one; None when either lacks.
+
+    `seats` and `offers` are the district's open ones by gig.
+    """
     bare = sorted(id for id, count in seats.items() if offers.get(id, 0) < count)
     room = sorted(id for id, count in seats.items() if count <= offers.get(id, 0) < count * rules.exposure)
     most, draw = rules.gigs_per_window, random.Random(seed)
@@ -244,17 +248,14 @@ def _used(periods: Sequence[dict[str, Any]]) -> dict[Cap, int]:
 async def _refused(unit: Unit, gigs: Sequence[Gig], people: Sequence[dict[str, Any]]) -> Ints:
     gig_at = {gig.id: place for place, gig in enumerate(gigs)}
     person_at = {row["worker_id"]: place for place, row in enumerate(people)}
-    pairs = [
-        (gig_at[gig_id], person_at[worker_id])
-        for gig_id, worker_id in await store.refused_pairs(unit, gig_at.keys())
-        if worker_id in person_at
-    ]
     theirs = defaultdict[str, list[int]](list)
     for place, gig in enumerate(gigs):
         theirs[gig.terms.employer_id].append(place)
+    refused, blocked = await asyncio.gather(store.refused_pairs(unit, gig_at.keys()), store.blocked_pairs(unit, theirs))
+    pairs = [(gig_at[gig_id], person_at[worker_id]) for gig_id, worker_id in refused if worker_id in person_at]
     pairs += [
         (place, person_at[worker_id])
-        for employer_id, worker_id in await store.blocked_pairs(unit, theirs)
+        for employer_id, worker_id in blocked
         if worker_id in person_at
         for place in theirs[employer_id]
     ]

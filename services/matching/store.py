@@ -412,8 +412,9 @@ async def held(unit: Unit, gig_id: str, *, limit: int) -> list[Placement]:
     return await unit.find(Placement, {"gig_id": gig_id, "status": "held"}, limit=limit)
 
 
-async def gigs(unit: Unit, ids: Iterable[str]) -> dict[str, Gig]:
-    return {gig.id: gig for gig in await unit.find(Gig, {"_id": {"$in": list(ids)}})}
+async def gigs(unit: Unit, ids: Collection[str]) -> dict[str, Gig]:
+    await unit.load(Gig, ids)
+    return {id: gig for id in ids if (gig := await unit.get(Gig, id))}
 
 
 # --- people ----------------------------------------------------------------------------------------------------------
@@ -485,6 +486,7 @@ class OpenOffer(NamedTuple):
     presence_id: str
     profile_revision: int = 0
     distance_m: float = 0
+    employer_id: str = ""
 
 
 async def offers_open_in(unit: Unit, district: str) -> list[OpenOffer]:

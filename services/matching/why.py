@@ -136,7 +136,9 @@ async def ask(unit: Unit, gig: Gig, worker_id: str, zone: ZoneInfo) -> Why:
     if kept := await asyncio.to_thread(_by_the_last_of_both, windows, gig.id, worker_id, zone):
         return kept
     rules = await store.RULES.of(unit, gig.district)
-    seen = await snapshot.read(unit, gig.district, rules, seed=0)
+    seats = await store.seats_open_in(unit, gig.district)
+    offers = await store.offers_open(unit, gig.district, seats)
+    seen = await snapshot.read(unit, gig.district, rules, seed=0, seats=seats, offers=offers)
     if seen is None or gig.id not in seen.gigs.ids or worker_id not in seen.people.ids:
         return Why("not-there", unit.now, rules.name, None, None, [Because("not-there", {})])
     now = record.of(seen, record.packed(seen), gig.district, rules, 0, unit.now)

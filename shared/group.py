@@ -9,8 +9,8 @@ one after the other. What they ask again is known by then, and what has become o
 of them at one document asks the database little more than one does.
 
 Whoever cannot share a transaction (it works on the database by itself, or asks for what it has just written), and
-everybody whose group met another transaction, goes on alone (Gray and Reuter, Transaction Processing, 9.4.7: group
-commit).
+everybody whose group met another transaction twice, goes on alone (Gray and Reuter, Transaction Processing, 9.4.7:
+group commit).
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from operator import ge, gt, le, lt
 from typing import Any, NoReturn, TypeGuard, TypeVar
 
 from bson.regex import Regex
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from shared.telemetry import METRICS
 from shared.unit import Document, Find, Rows, Stale, Unit
@@ -39,6 +39,10 @@ COMPANY, DELAY_SECONDS = 3, 0.002
 (PostgreSQL's commit_siblings and commit_delay)."""
 
 
+GROUP_TRIES = 2
+"""So often a group is tried that another transaction is in the way of: alone each would meet it, and the others too."""
+
+
 class Alone(Exception):
     """This command cannot share a transaction."""
 
@@ -49,6 +53,13 @@ class InTheWay(Exception):
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))
         self.reason = reason
+
+
+def passes(reason: Exception) -> bool:
+    """Whether another transaction was in the way of one, which may go through when it is tried again."""
+    return isinstance(reason, Stale | DuplicateKeyError) or (
+        isinstance(reason, PyMongoError) and reason.has_error_label("TransientTransactionError")
+    )
 
 
 @dataclass
@@ -357,6 +368,33 @@ class Groups:
 
     async def _go(self, commands: Sequence[Command]) -> None:
         outcomes: list[Any] = []
+        for _ in range(GROUP_TRIES):
+            try:
+                outcomes = await self._once(commands)
+                METRICS.group.labels(self._source).observe(len(commands))
+                break
+            except InTheWay as met:
+                METRICS.unit_retries.labels(self._source).inc()
+                outcomes = [Alone() for _ in commands]
+                if not passes(met.reason):
+                    break
+            except Exception as error:  # noqa: BLE001 - each of those who wait is told
+                outcomes = [error for _ in commands]
+                break
+            except BaseException:
+                for command in commands:
+                    command.done.cancel()
+                raise
+        for command, outcome in zip(commands, outcomes, strict=True):
+            if command.done.done():
+                continue
+            if isinstance(outcome, BaseException):
+                command.done.set_exception(outcome)
+            else:
+                command.done.set_result(outcome)
+
+    async def _once(self, commands: Sequence[Command]) -> list[Any]:
+        outcomes: list[Any] = []
 
         async def together(unit: Unit) -> None:
             nonlocal outcomes
@@ -366,25 +404,8 @@ class Groups:
             except Exception as error:  # whose fault it is shows when each goes alone
                 raise InTheWay(error) from error
 
-        try:
-            await self._transaction(together)
-            METRICS.group.labels(self._source).observe(len(commands))
-        except InTheWay:
-            METRICS.unit_retries.labels(self._source).inc()
-            outcomes = [Alone() for _ in commands]
-        except Exception as error:  # noqa: BLE001 - each of those who wait is told
-            outcomes = [error for _ in commands]
-        except BaseException:
-            for command in commands:
-                command.done.cancel()
-            raise
-        for command, outcome in zip(commands, outcomes, strict=True):
-            if command.done.done():
-                continue
-            if isinstance(outcome, BaseException):
-                command.done.set_exception(outcome)
-            else:
-                command.done.set_result(outcome)
+        await self._transaction(together)
+        return outcomes
 
     async def _together(self, group: Group, commands: Sequence[Command]) -> list[Any]:
         """What came of each: its result, or its error."""

@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import structlog
 from pymongo import ASCENDING, AsyncMongoClient, IndexModel
-from pymongo.errors import ConnectionFailure, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from shared.group import Groups, InTheWay
+from shared.group import Groups, InTheWay, passes
 from shared.telemetry import METRICS
 from shared.unit import ANCHOR, Document, Stale, Unit
 
@@ -125,10 +125,8 @@ class Store:
         """Run and commit `work` once. Raises `InTheWay` when another unit was, and `DatabaseDown`."""
         try:
             return await self._once(work)
-        except (Stale, DuplicateKeyError) as error:
-            raise InTheWay(error) from error
-        except PyMongoError as error:
-            if error.has_error_label("TransientTransactionError"):
+        except (Stale, PyMongoError) as error:
+            if passes(error):
                 raise InTheWay(error) from error
             if isinstance(error, ConnectionFailure):
                 raise DatabaseDown(str(error)) from error

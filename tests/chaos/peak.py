@@ -43,7 +43,7 @@ PATIENCE = 180.0
 
 @dataclass
 class Peak:
-    """What a run came to. `latencies` are those of the peak's commands as their callers saw them, in seconds."""
+    """What a run came to. `latencies` are those of the peak's commands as who sent them saw them, in seconds."""
 
     seconds: float
     latencies: list[float]
@@ -121,7 +121,7 @@ async def run(folder: Path, *, seed: int, seconds: float, say: Any) -> Peak:
             drained = await drain(whole.stack)
         turned_away = await counted(whole.stack)
         report = await whole.judged()
-        latencies = [call.ended - call.called for call in whole.history.calls if began <= call.called < ended]
+        latencies = [seconds for sent, seconds in whole.workload.waits if began <= sent < ended]
         findings = [*whole.findings, *sorted(set(readers.wrong)), *shed_in_order(whole, turned_away)]
         return Peak(ended - began, latencies, drained, turned_away, report, findings)
 

@@ -10,6 +10,7 @@ import random
 import re
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -170,6 +171,12 @@ class App:
         at = at or self._market.gateway
         return await self._http.request(method, f"{at}/api/{path}", json=body, headers=headers)
 
+    async def _command(self, method: str, path: str, body: Any, key: str, at: str) -> httpx.Response:
+        sent = time.time()
+        answer = await self._raw(method, path, body, key, at)
+        self._market.waits.append((sent, time.time() - sent))
+        return answer
+
     async def do(self, command: str, method: str, path: str, body: Any = None, *, at: str = "", **facts: Any) -> Call:
         """A command, under one key, sent until an answer comes; `at` a process, or the gateway.
 
@@ -182,7 +189,7 @@ class App:
             call.sent += 1
             answer = None
             with suppress(httpx.HTTPError):
-                answer = await self._raw(method, path, body, call.key, at)
+                answer = await self._command(method, path, body, call.key, at)
             if answer is not None and answer.status_code == 401:
                 await self._refresh()
             elif answer is not None and answer.status_code not in AGAIN_ON:
@@ -192,7 +199,7 @@ class App:
                     return call
                 if self.chance.random() < self._market.size.again:
                     with suppress(httpx.HTTPError):
-                        second = await self._raw(method, path, body, call.key, at)
+                        second = await self._command(method, path, body, call.key, at)
                         call.other = _told(second) if second.is_success and _told(second) != told else None
                 history.ended(call, "ok", answer=told)
                 return call
@@ -226,6 +233,8 @@ class Workload:
         self.seed = seed
         self.districts = dict(sorted(list(DISTRICTS.items())[: size.districts]))
         self.cut = asyncio.Event()
+        self.waits: deque[tuple[float, float]] = deque(maxlen=100_000)
+        """When a command was sent, and how many seconds its answer took: of the last ones that had an answer."""
         self._sms, self._operator_password = f"{web}/sms", operator_password
         self._people = People(SEED)
         self._firms: list[App] = []

@@ -203,12 +203,15 @@ async def test_one_that_asks_for_what_it_has_just_written_finds_it(store: Store)
     assert await heard(store, "a") == 1
 
 
-async def test_another_transaction_in_the_way_costs_nobody_anything(store: Store) -> None:
-    """Whoever wrote last wins nothing: all of a group goes again, each alone."""
+@pytest.mark.parametrize("times", [1, 2], ids=["once", "again"])
+async def test_another_transaction_in_the_way_costs_nobody_anything(
+    store: Store, commits: list[int], times: int
+) -> None:
+    """Whoever wrote last wins nothing: all of a group go again together, and the next time each alone."""
 
     async def meddle(unit: Unit) -> int:
         found = await unit.get(Count, "g") or Count(id="g")
-        if not met:
+        if len(met) < times:
             met.append(1)
             await store.transact(adding("g", 100))
         found.heard += 1
@@ -217,9 +220,12 @@ async def test_another_transaction_in_the_way_costs_nobody_anything(store: Store
 
     met: list[int] = []
     await store.transact(adding("g"))
+    commits.clear()
     outcomes = await together(store, adding("a"), meddle, adding("b"))
-    assert outcomes == [1, 102, 1]
-    assert (await heard(store, "a"), await heard(store, "b"), await heard(store, "g")) == (1, 1, 102)
+    assert outcomes == [1, 2 + 100 * times, 1]
+    assert (await heard(store, "a"), await heard(store, "b"), await heard(store, "g")) == (1, 1, 2 + 100 * times)
+    leader, meddled = [0], [1] * times
+    assert sorted(commits) == sorted(leader + meddled + ([2] if times == 1 else [1, 0, 1]))
 
 
 async def test_an_error_of_one_is_not_the_others(store: Store) -> None:

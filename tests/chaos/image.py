@@ -192,6 +192,7 @@ async def read_commits(client: AsyncMongoClient[dict[str, Any]], image: Image) -
     fences: dict[tuple[str, str], int] = {}
     oplog = client["local"]["oplog.rs"].find({}, {"o": 1, "o2": 1, "op": 1, "ns": 1}, sort=[("$natural", 1)])
     async for entry in oplog:
+        changes: dict[str, Change] = {}
         for op in _flat(entry):
             new, where = op["o"], op.get("ns", "")
             id = new.get("_id") or op.get("o2", {}).get("_id")
@@ -210,7 +211,14 @@ async def read_commits(client: AsyncMongoClient[dict[str, Any]], image: Image) -
                 span = str(period["start"]), str(period["end"])
                 placements[id] = Change(new["worker_id"], id, new["gig_id"], new["seat"], span, stands=True)
             if status and id in placements:
-                image.standing.append(placements[id]._replace(stands=status in ("placed", "awaiting-confirmation")))
+                changes[id] = placements[id]._replace(stands=status in ("placed", "awaiting-confirmation"))
+        image.standing += at_once(changes.values())
+
+
+def at_once(changes: Iterable[Change]) -> list[Change]:
+    """The changes of one transaction, of which nobody sees the one without the other, whatever was written first: what
+    ends makes room for what begins."""
+    return sorted(changes, key=lambda change: change.stands)
 
 
 def _flat(entry: Row) -> Iterator[Row]:

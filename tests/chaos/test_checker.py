@@ -771,6 +771,30 @@ async def test_the_database_tells_of_a_fence_that_went_back(mongo_url: str, imag
     assert [fence for fence in image.turned_back if name in fence] == [f"{back} from 7 to 3"]
 
 
+async def test_a_transaction_that_gives_a_seat_back_and_takes_it_is_one_step(mongo_url: str, image: Image) -> None:
+    """Whatever of it was written first; and a placement that it writes twice is what it was in the end."""
+    mark = f"step-{os.getpid()}"
+    first, second, third = (f"{mark}-{n}" for n in range(3))
+    made = {"worker_id": mark, "gig_id": GIG, "seat": 1, "terms": {"period": {"start": "a", "end": "b"}}}
+    ended = {"$set": {"status": "cancelled"}}
+    async with AsyncMongoClient[dict[str, Any]](mongo_url) as client:
+        placements = client["matching"]["placements"]
+        try:
+            await placements.insert_one({"_id": first, "status": "placed", **made})
+            async with client.start_session() as session, await session.start_transaction():
+                for id in (second, third):
+                    await placements.insert_one({"_id": id, "status": "placed", **made}, session=session)
+                for id in (first, third):
+                    await placements.update_one({"_id": id}, ended, session=session)
+            await read_commits(client, image)
+        finally:
+            await placements.delete_many({"worker_id": mark})
+    steps = [(change.placement, change.stands) for change in image.standing if change.worker == mark]
+    assert steps[0] == (first, True)
+    assert set(steps[1:3]) == {(first, False), (third, False)}
+    assert steps[3:] == [(second, True)]
+
+
 def test_findings_beyond_bounds_are_still_counted() -> None:
     report = Report()
     for n in range(3_000):

@@ -1,15 +1,17 @@
 """Cancelling late: what it costs an employer, what it says of a worker, and excuses that a clerk may accept (F22)."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
-from services.matching.store import Placement
-from shared.contracts.matching import ExcuseDecided, PlacementCancelled
+from services.matching.store import Placement, Seat
+from shared.contracts.matching import ExcuseDecided, PlacementCancelled, PlacementMade
 from shared.contracts.terms import Pay, PayMode, PayUnit
 from shared.testing import Harness
+from shared.unit import Unit
 from tests.service.matching.kit import FURONG, accept, checked_in, offer_of, offered, posted, problem, run
 
 pytestmark = pytest.mark.feature("F22")
@@ -148,3 +150,34 @@ async def test_what_no_clerk_decided_is_decided_at_its_deadline_once(
     await matching.later(hours=72)
     (decided,) = await matching.published(ExcuseDecided)
     assert (decided.by, decided.accepted, decided.compensation_fen) == (side, accepted, owed)
+
+
+async def test_a_seat_that_is_given_back_may_be_taken_in_the_same_transaction(matching: Harness) -> None:
+    """Two want the seat that is free, and one of them gets the other, on top of the cancellation and said after it."""
+    workers = ("worker-1", "worker-2", "worker-3")
+    await matching.receives(posted(headcount=2), *map(checked_in, workers))
+    await run(matching)
+    first, *others = [await offer_of(matching, worker) for worker in workers]
+    given_back = (await accept(matching, first)).json()
+
+    async def first_in_line(unit: Unit) -> None:
+        await asyncio.sleep(0.2)
+
+    leader = asyncio.create_task(matching.runtime.store.command(first_in_line))
+    await asyncio.sleep(0.01)
+    url, headers = f"/placements/{given_back['placement_id']}/cancel", matching.as_("worker", "worker-1")
+    answers = await asyncio.gather(
+        matching.http.post(url, headers=headers), *(accept(matching, offer) for offer in others)
+    )
+    await leader
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    seats = {answer.json()["seat"]: answer.json()["placement_id"] for answer in answers[1:]}
+    assert seats.keys() == {1, 2}
+    taken = await matching.reading().get(Placement, seats[given_back["seat"]])
+    assert taken
+    assert taken.after == [given_back["placement_id"]]
+    assert {seat.number: seat.placement_id for seat in await matching.all(Seat) if not seat.open} == seats
+    said = [
+        event for event in await matching.published() if getattr(event, "placement_id", "") in (taken.id, *taken.after)
+    ]
+    assert [type(event) for event in said] == [PlacementMade, PlacementCancelled, PlacementMade]

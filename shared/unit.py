@@ -9,10 +9,10 @@ but use its unit.
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, overload
 
 from opentelemetry import propagate
 from pydantic import BaseModel, ConfigDict
@@ -57,6 +57,11 @@ class Document(BaseModel):
 
 
 D = TypeVar("D", bound=Document)
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass(frozen=True, slots=True)
@@ -548,6 +553,29 @@ class Unit:
         except BulkWriteError as error:
             raise stale_or_same(error) from error
         return last
+
+
+@overload
+async def at_once(a: Awaitable[A], b: Awaitable[B], /) -> tuple[A, B]: ...
+@overload
+async def at_once(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], /) -> tuple[A, B, C]: ...
+@overload
+async def at_once(a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[T], /) -> tuple[A, B, C, T]: ...
+@overload
+async def at_once(
+    a: Awaitable[A], b: Awaitable[B], c: Awaitable[C], d: Awaitable[T], e: Awaitable[U], /
+) -> tuple[A, B, C, T, U]: ...
+async def at_once(*reads: Awaitable[Any]) -> tuple[Any, ...]:
+    """What several reads of one unit find, which asks for them with one command where that can be.
+
+    All have ended when this returns, or raises what the first of them raised: nothing goes on in a transaction that
+    is over.
+    """
+    found = await asyncio.gather(*reads, return_exceptions=True)
+    for each in found:
+        if isinstance(each, BaseException):
+            raise each
+    return tuple(found)
 
 
 def outbox_row(

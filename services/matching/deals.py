@@ -3,7 +3,6 @@
 Where a move is not allowed it raises a `Conflict` before it has written anything.
 """
 
-import asyncio
 import random
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -30,7 +29,7 @@ from shared.contracts.posting import GigTerms
 from shared.exemplars import exemplar
 from shared.problems import Conflict, Invalid, Text
 from shared.telemetry import METRICS
-from shared.unit import Unit
+from shared.unit import Unit, at_once
 
 OFFER_EXPIRY = "offer-expiry"
 CONFIRMATION = "confirmation"
@@ -111,7 +110,7 @@ async def accept(unit: Unit, offer: Offer) -> Placement:
     Raises `Conflict`: offer-expired, offer-ended, gig-full, gig-closed, shift-overlap, hours-cap, rest.
     """
     _must_stand(offer, unit.now)
-    _, rules, blocked, seats = await asyncio.gather(  # one question, where commands share a transaction
+    _, rules, blocked, seats = await at_once(  # one question, where commands share a transaction
         unit.load_each({Gig: [offer.gig_id], Commitments: [offer.worker_id], Profile: [offer.worker_id]}),
         store.RULES.of(unit, offer.district),
         store.is_blocked(unit, offer.employer_id, offer.worker_id),

@@ -35,7 +35,7 @@ from shared.exemplars import exemplar
 from shared.service import Runtime
 from shared.store import Contended, DatabaseDown, Store
 from shared.telemetry import METRICS, span_from
-from shared.unit import Unit
+from shared.unit import Unit, at_once
 
 log = structlog.get_logger()
 
@@ -101,7 +101,7 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
     """One window of a district. The seed draws its ties; a new one is drawn if none is given."""
     seed = secrets.randbits(63) if seed is None else seed
     reading = db.reading()
-    gathering, open_, offered, rules = await asyncio.gather(
+    gathering, open_, offered, rules = await at_once(
         store.gathering_in(reading, district),
         store.seats_open_in(reading, district),
         store.offers_open_in(reading, district),
@@ -111,9 +111,7 @@ async def window(db: Store, tracer: Tracer, district: str, *, seed: int | None =
     retired = await _retire(db, reading, offered)
     if decided or retired:
         reading = db.reading()
-        open_, offered = await asyncio.gather(
-            store.seats_open_in(reading, district), store.offers_open_in(reading, district)
-        )
+        open_, offered = await at_once(store.seats_open_in(reading, district), store.offers_open_in(reading, district))
     offers_by_gig = Counter(offer.gig_id for offer in offered)
     seen = await snapshot.read(reading, district, rules, seed, seats=open_, offers=offers_by_gig)
     if seen is None:
@@ -163,7 +161,7 @@ async def _doomed(unit: Unit, offers: Sequence[OpenOffer | Offer]) -> dict[str, 
     if not offers:
         return {}
     ids = {offer.gig_id for offer in offers}
-    gigs, seats, present, blocked = await asyncio.gather(
+    gigs, seats, present, blocked = await at_once(
         store.gigs(unit, ids),
         store.seats_open(unit, ids),
         store.present(unit, [offer.presence_id for offer in offers]),
@@ -285,7 +283,7 @@ async def _make(
     `kept` is the record of their window.
     """
     gig_ids = list(dict.fromkeys(proposal.gig_id for proposal in proposals))
-    _, seats, offered, refused, blocked = await asyncio.gather(
+    _, seats, offered, refused, blocked = await at_once(
         unit.load_each(
             {
                 Gig: gig_ids,

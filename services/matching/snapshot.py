@@ -3,7 +3,6 @@
 Read afresh for each window and never trusted: what a window writes, it checks again in the unit that writes it.
 """
 
-import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -33,7 +32,7 @@ from services.matching.engine import Busy, Caps, Gigs, Ints, People
 from services.matching.rules import Rules
 from services.matching.store import Gig
 from shared.contracts.terms import fen_per_hour
-from shared.unit import Unit
+from shared.unit import Unit, at_once
 
 WORD = 64
 
@@ -251,7 +250,7 @@ async def _refused(unit: Unit, gigs: Sequence[Gig], people: Sequence[dict[str, A
     theirs = defaultdict[str, list[int]](list)
     for place, gig in enumerate(gigs):
         theirs[gig.terms.employer_id].append(place)
-    refused, blocked = await asyncio.gather(store.refused_pairs(unit, gig_at.keys()), store.blocked_pairs(unit, theirs))
+    refused, blocked = await at_once(store.refused_pairs(unit, gig_at.keys()), store.blocked_pairs(unit, theirs))
     pairs = [(gig_at[gig_id], person_at[worker_id]) for gig_id, worker_id in refused if worker_id in person_at]
     pairs += [
         (place, person_at[worker_id])

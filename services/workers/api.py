@@ -1,6 +1,5 @@
 """HTTP in: registration, the worker's own profile, check-ins; by the worker or with a clerk's help."""
 
-import asyncio
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Literal
@@ -66,7 +65,7 @@ from shared.problems import Conflict, Forbidden, Invalid, Missing, Text
 from shared.rulebook import add_routes
 from shared.sanctions import Refusal, must_be_free_of, sanctions_of
 from shared.sealed import PersonalSealer
-from shared.unit import Unit
+from shared.unit import Unit, at_once
 from shared.wording import Said
 
 routes = Routes("workers")
@@ -766,7 +765,7 @@ async def check_in(draft: CheckInDraft, caller: WorkerOrClerk, parts: InParts, u
     clerk_id = _clerk(caller, *draft.districts)
     cell = _cell(draft)
     until = waits_until(draft.until, unit.now, parts.zone)
-    _, sanctions = await asyncio.gather(
+    _, sanctions = await at_once(
         unit.load_each({Worker: [worker_id], Presence: [worker_id]}), sanctions_of(unit, worker_id)
     )
     worker = await unit.get(Worker, worker_id)

@@ -73,12 +73,14 @@ def clock_reads(tree: ast.Module, where: str) -> list[str]:
 
 
 def together_in_a_unit(tree: ast.Module, where: str) -> list[str]:
-    """A unit is one MongoDB session, which takes one operation at a time: nothing with a unit runs side by side."""
+    """A unit is one MongoDB session, which takes one operation at a time: nothing with a unit runs side by side, but
+    reads by `at_once`, which waits for all of them."""
     faults = []
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and takes_unit(node):
             faults += [
-                f"{where}:{call.lineno}: {node.name}() has a unit and calls {name}(); await one after the other"
+                f"{where}:{call.lineno}: {node.name}() has a unit and calls {name}(); await one after the other, "
+                "or reads by at_once()"
                 for name, call in calls(node)
                 if name.rsplit(".", 1)[-1] in TOGETHER
             ]

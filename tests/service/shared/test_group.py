@@ -18,7 +18,7 @@ from shared.group import meets
 from shared.problems import Conflict, Text
 from shared.store import Store
 from shared.testing import Harness
-from shared.unit import ANCHOR, Unit
+from shared.unit import ANCHOR, Unit, at_once
 from tests.ledger import Big, Count, filled
 
 REFUSED = Text("Refused.", "拒绝。")
@@ -342,7 +342,7 @@ async def test_what_members_ask_at_the_same_time_is_one_command(store: Store) ->
             unit.save(Count(id=f"g{n}", rung=n))
 
     async def asks(unit: Unit) -> int:
-        one, above, first = await asyncio.gather(
+        one, above, first = await at_once(
             unit.get(Count, "g1"),
             unit.find(Count, {"rung": {"$gte": 2}}),
             unit.find(Count, {}, sort=[("rung", -1)], skip=1, limit=1),
@@ -366,6 +366,24 @@ async def test_what_members_ask_at_the_same_time_is_one_command(store: Store) ->
         assert await together(store, asks, asks, asks) == [122, 122, 122]
         assert commands == [ANCHOR]
         assert await together(store, asks, asks_alone) == [122, 122]
+
+
+async def test_reads_at_once_have_all_ended_when_one_of_them_fails(store: Store) -> None:
+    ended: list[str] = []
+
+    async def fails() -> int:
+        raise LookupError("a damaged record")
+
+    async def reads(unit: Unit) -> None:
+        await unit.find(Count, {"rung": 1})
+        ended.append("read")
+
+    async def work(unit: Unit) -> None:
+        await at_once(fails(), reads(unit), reads(unit))
+
+    with pytest.raises(LookupError):
+        await store.transact(work)
+    assert ended == ["read", "read"]
 
 
 async def test_members_stay_in_step_whatever_they_do_between_their_questions(store: Store) -> None:

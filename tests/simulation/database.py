@@ -283,6 +283,18 @@ class Collection:
     ) -> Done:
         return await self._call("update", lambda: self._update(query, change, upsert, session), session)
 
+    async def find_one_and_update(
+        self, query: Row, change: Row, *, upsert: bool = False, session: Session | None = None
+    ) -> Row | None:
+        """The row as it was before."""
+
+        def act() -> Row | None:
+            found = self._matching(query, session)[:1]
+            self._update(query, change, upsert, session)
+            return found[0] if found else None
+
+        return await self._call("update", act, session)
+
     async def delete_one(self, query: Row, *, session: Session | None = None) -> Done:
         return await self._call("delete", lambda: self._delete(query, 1, session), session)
 
@@ -339,6 +351,8 @@ class Collection:
                     rows = [row for row in rows if matches(row, query)]
                 case {"$sort": order}:
                     rows = sorted_by(rows, list(order.items()))
+                case {"$skip": skip}:
+                    rows = rows[skip:]
                 case {"$limit": limit}:
                     rows = rows[:limit]
                 case {"$project": _}:

@@ -40,6 +40,7 @@ FOR_UNHEARD = 10
 UNHEARD_SECONDS = 8.0
 MORE_ZOMBIES = int(os.environ.get("ZOMBIES") or 4)
 """A sleeper may wake with nothing in hand; so many more are tried before a run counts for nothing."""
+SLEEPERS = ("matching", "notify-2", "matching-2", "notify")
 
 
 @dataclass
@@ -231,7 +232,7 @@ async def one_more_zombie(stack: ChaosStack, faults: Faults, say: Say) -> None:
     for n in range(MORE_ZOMBIES):
         if seen(stack, faults.woken, Retries(stack)).fenced_zombies:
             return
-        name = ("matching", "notify-2", "matching-2", "notify")[n]
+        name = SLEEPERS[n % len(SLEEPERS)]
         say(f"no sleeper has met the fence yet: {name} sleeps too")
         await faults.do(Fault(0, "zombie", name, seconds=14))
 

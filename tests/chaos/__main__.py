@@ -4,7 +4,7 @@ Real processes, two or more of each reacting service, with a fault proxy on ever
 `chaos: kills=… lost=… doubled=… overfilled=… overlaps=… dead=…`; findings stand above it. Exit code 1 when there are
 any, 2 when the run is void: what it must have seen (a fenced zombie, …) was not there; 69 when it could not run.
 PATIENCE is how many seconds all may take to come to rest after the last fault (240), ZOMBIES how many sleepers more are
-tried when none has met the fence (4), REPLICAS how many processes a reacting service has (2, at most 4), PAUSE how
+tried when none has met the fence (8), REPLICAS how many processes a reacting service has (2, at most 4), PAUSE how
 many seconds a person waits between two acts (0.5 on average), FICKLE in what share of a worker's acts something agreed
 is taken back (0.08). HASTY ends a run whose log is wrong before it is healed.
 """

@@ -38,7 +38,7 @@ HASTY = bool(os.environ.get("HASTY"))
 FOR_UNHEARD = 10
 """Runs with fewer kills have no time for this."""
 UNHEARD_SECONDS = 8.0
-MORE_ZOMBIES = int(os.environ.get("ZOMBIES") or 4)
+MORE_ZOMBIES = int(os.environ.get("ZOMBIES") or 8)
 """A sleeper may wake with nothing in hand; so many more are tried before a run counts for nothing."""
 SLEEPERS = ("matching", "notify-2", "matching-2", "notify")
 

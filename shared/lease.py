@@ -1,8 +1,6 @@
 """One of a service's processes does a chore. A lease saves work; nothing is wrong when two hold it for a moment."""
 
-import math
-import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from pymongo.errors import DuplicateKeyError
 
@@ -12,18 +10,19 @@ from shared.unit import Database
 LENGTH = timedelta(seconds=10)
 RENEW_AFTER = LENGTH / 4
 ASK_AGAIN_AFTER = LENGTH / 10
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Lease:
     def __init__(self, db: Database, name: str) -> None:
         self._db, self._name, self._owner = db, name, clock.new_id()
-        self._holds, self._asked = False, -math.inf
+        self._holds, self._asked = False, LONG_AGO
 
     async def held(self) -> bool:
         """Take or renew the lease; False while another process has it. Asked often, it seldom asks the database."""
         again = RENEW_AFTER if self._holds else ASK_AGAIN_AFTER
-        if time.monotonic() - self._asked > again.total_seconds():
-            self._asked = time.monotonic()
+        if abs(clock.now() - self._asked) > again:
+            self._asked = clock.now()
             self._holds = False  # also when this raises
             self._holds = await self._taken()
         return self._holds
@@ -40,5 +39,5 @@ class Lease:
         return True
 
     async def give_up(self) -> None:
-        self._holds, self._asked = False, -math.inf
+        self._holds, self._asked = False, LONG_AGO
         await self._db["_leases"].delete_one({"_id": self._name, "owner": self._owner})

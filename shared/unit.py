@@ -310,9 +310,9 @@ class Unit:
         Of many ids each kind is a question of its own: all in one might be more than a document holds.
         """
         if sum(map(len, wanted.values())) > FEW:
-            return {kind: await self._under(kind, ids) for kind, ids in wanted.items()}, [
-                (await self.together({}, [find]))[1][0] for find in finds
-            ]
+            async with self._line:
+                many = {kind: await self._under(kind, ids) for kind, ids in wanted.items()}
+            return many, (await self.together({}, finds))[1]
         by_id = [Asked(kind, under(kind, ids), under=ids) for kind, ids in wanted.items()]
         found = [Asked(find.kind, find.question, find=find) for find in finds]
         await self._answer(*by_id, *found)

@@ -18,7 +18,7 @@ from shared.group import meets
 from shared.problems import Conflict, Text
 from shared.store import Store
 from shared.testing import Harness
-from shared.unit import ANCHOR, Unit, at_once
+from shared.unit import ANCHOR, FEW, Unit, at_once
 from tests.ledger import Big, Count, filled
 
 REFUSED = Text("Refused.", "拒绝。")
@@ -287,7 +287,7 @@ async def test_those_that_commit_together_have_one_moment(store: Store, monkeypa
     said = [datetime.fromisoformat(row["headers"]["ce_time"]) for row in rows]
     assert said == moments
     assert moments[0] == moments[1]
-    assert min(moments[2:]) > max(came[:1])
+    assert min(moments[2:]) > max(came)
 
 
 async def test_a_line_at_one_document_asks_little_more_than_one_alone(
@@ -384,6 +384,37 @@ async def test_reads_at_once_have_all_ended_when_one_of_them_fails(store: Store)
     with pytest.raises(LookupError):
         await store.transact(work)
     assert ended == ["read", "read"]
+
+
+@pytest.mark.parametrize("many", [2, 2 * FEW])
+async def test_a_transaction_does_one_thing_at_a_time_whatever_is_asked_at_once(store: Store, many: int) -> None:
+    """Also where so many documents are asked for that they are a question of their own."""
+    going: list[int] = [0]
+    most: list[int] = []
+
+    def counted(usual: Any) -> Any:
+        async def call(*args: Any) -> Any:
+            going[0] += 1
+            most.append(going[0])
+            try:
+                return await usual(*args)
+            finally:
+                going[0] -= 1
+
+        return call
+
+    async def work(unit: Unit) -> int:
+        ids = [f"g{n}" for n in range(many)]
+        _, found, _ = await at_once(
+            unit.load(Count, ids), unit.find(Count, {"rung": 1}), unit.aggregate(Count, [{"$match": {"rung": 2}}])
+        )
+        return len(found)
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("_under", "ask", "_found"):
+            patch.setattr(Unit, name, counted(getattr(Unit, name)))
+        assert await store.transact(work) == 0
+    assert set(most) == {1}
 
 
 async def test_members_stay_in_step_whatever_they_do_between_their_questions(store: Store) -> None:
